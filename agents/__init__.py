@@ -1,0 +1,1 @@
+"""Bundled agents: users and assistants."""

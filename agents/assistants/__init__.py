@@ -1,0 +1,1 @@
+"""Assistants: they play `assistant_0`."""

@@ -1,0 +1,252 @@
+"""Oracles: assistants that know the resident. They measure headroom: what timing, content, or both are worth.
+
+They are bound to the resident's mind and plan; no assistant that is compared with others may do so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propersim_env.agents.users.simulated import Resident
+from propersim_env.agents.users.simulated.day import DayPlan
+from propersim_env.clock import TICKS_PER_DAY, TICKS_PER_HOUR
+from propersim_env.seeding import stream
+
+TOPICS_TRIED = 4
+TEXTS_TRIED = 4
+MASS_EXPECTED = 0.8
+"""Share of a catalogue text's meaning that lies on its topic, for planning; the text is judged exactly before it is said."""
+
+
+class _Privileged:
+    """Common to all oracles: the resident, and the catalogue ordered by how well each text is put for this person."""
+
+    look: Callable[[], Resident]
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode; `bind` follows."""
+        self.rng = stream(seed, "oracle")
+        self._by_topic: dict[int, list[str]] = {}
+        self._said: dict[str, int] = {}
+
+    def bind(self, look: Callable[[], Resident]) -> None:
+        """Learn everything about the resident."""
+        self.look = look
+        resident = look()
+        setting = resident.persona.setting
+        index = setting.topic_index
+        fit = {t.text: resident.rater.hear(t.text) for t in setting.catalogue}
+        for entry in sorted(setting.catalogue, key=lambda t: (-fit[t.text].communication, t.id)):
+            heard = fit[entry.text]
+            if heard.topics and heard.topics[0][0] == index[entry.topic]:
+                self._by_topic.setdefault(index[entry.topic], []).append(entry.text)
+        self.best_manner = max(h.communication for h in fit.values())
+        self.texts = [t.text for t in setting.catalogue]
+
+    def candidates(self, resident: Resident) -> list[str]:
+        """Texts worth trying now: of the topics that are wanted most, the best put ones that were said longest ago."""
+        plan, tick, rater, mind = resident.plan, resident.tick, resident.rater, resident.mind
+        margins = [rater.topic_margin(plan, tick, mind, k)[0] for k in range(len(rater.liking))]
+        texts = []
+        for topic in np.argsort(-np.array(margins), kind="stable")[:TOPICS_TRIED].tolist():
+            known = self._by_topic.get(topic, [])
+            texts += sorted(known[:24], key=lambda t: self._said.get(t, -1))[:TEXTS_TRIED]
+        return texts
+
+    def best_text(self, resident: Resident, dimensions: int = 15) -> tuple[str, int]:
+        """The candidate with most marks on the given dimensions (bit mask), then with the largest margins, and its marks."""
+        best = ("", -1, -np.inf)
+        for text in self.candidates(resident):
+            judgement = resident.judge(text)
+            count = (judgement.marks & dimensions).bit_count()
+            margin = min(judgement.margins[i] for i in range(4) if dimensions >> i & 1)
+            if (count, margin) > best[1:]:
+                best = (text, count, margin)
+        return best[0], best[1]
+
+    def note(self, text: str, now: int) -> str:
+        """Remember that a text was said."""
+        self._said[text] = now
+        return text
+
+
+def value_of_moments(resident: Resident, best_manner: float, know_content: bool) -> NDArray[np.float64]:
+    """Utility that the best text would earn at each tick of today, provided the rate allows it, in -1..1.
+
+    Args:
+        resident: With plan and mind.
+        best_manner: Communication margin of the best put text.
+        know_content: Whether content is known; else a text is expected to miss what is wanted.
+    """
+    plan, rater, mind = resident.plan, resident.rater, resident.mind
+    now = resident.now
+    tired = max(0.0, rater.fatigue(mind, now) - rater.p.fatigue_free) * rater.p.fatigue_weight * rater.annoyance
+    hours = np.maximum(np.arange(TICKS_PER_DAY) - resident.tick, 0) / TICKS_PER_HOUR
+    timing = plan.timing - tired * np.exp(-hours / rater.p.fatigue_hours) + plan.noise[1] > 0
+    if not know_content:
+        return np.where(timing, 0.0, -0.5)
+    wanted = _best_topic_margin(resident, plan)
+    content = MASS_EXPECTED * wanted + (1 - MASS_EXPECTED) * rater.p.ungrounded + plan.noise[0] > 0
+    manner = best_manner + plan.noise[3] > 0
+    values: NDArray[np.float64] = (content.astype(float) + timing + manner + 1 - 2) / 2
+    return values
+
+
+def _best_topic_margin(resident: Resident, plan: DayPlan) -> NDArray[np.float64]:
+    """Margin of the topic wanted most, at each tick from now on; constant between changes of the situation."""
+    rater, mind = resident.rater, resident.mind
+    opened = plan.need_bits & ~mind.served
+    change = np.ones(TICKS_PER_DAY, bool)
+    change[1:] = (np.diff(plan.segment) != 0) | (np.diff(plan.want_bits) != 0) | (np.diff(opened) != 0)
+    change[:: TICKS_PER_HOUR] = True  # satiation fades within a situation
+    change[: resident.tick] = False
+    change[resident.tick] = True
+    margin = np.full(TICKS_PER_DAY, -1.0)
+    points = np.flatnonzero(change[: plan.sleep]).tolist()
+    for start, end in zip(points, [*points[1:], plan.sleep], strict=True):
+        values = rater.topic_values(plan, start)
+        topics = {k for k, (value, _, _) in enumerate(values) if value > 0}
+        topics |= {resident.persona.setting.topic_index[n.want.topic] for n in plan.needs if opened[start] >> n.index & 1}
+        margin[start:end] = max((rater.topic_margin(plan, start, mind, k)[0] for k in topics), default=-1.0)
+    return margin
+
+
+def choose_moments(values: NDArray[np.float64], first: int, last: int, spacing: int, most: int) -> list[int]:
+    """Ticks in ``[first, last)`` with the largest sum of values, at least `spacing` apart and at most `most` of them.
+
+    Dynamic programming over (tick, number left), exact. Where several choices are equal, the earliest is taken.
+    """
+    if first >= last or most < 1:
+        return []
+    length = last - first
+    table = np.zeros((length + spacing + 1, most + 1))
+    take = np.zeros((length, most + 1), bool)
+    gains = values[first:last].tolist()
+    for t in range(length - 1, -1, -1):
+        table[t] = table[t + 1]
+        if gains[t] > 0:
+            taken = table[t + spacing, :-1] + gains[t]
+            take[t, 1:] = taken >= table[t, 1:]
+            table[t, 1:] = np.where(take[t, 1:], taken, table[t, 1:])
+    moments, t, left = [], 0, most
+    while t < length and left:
+        if take[t, left]:
+            moments.append(first + t)
+            t, left = t + spacing, left - 1
+        else:
+            t += 1
+    return moments
+
+
+class Oracle(_Privileged):
+    """Knows the resident and the day: speaks at the moments, and with the texts, that earn most within the wanted rate.
+
+    It plans the rest of the day by dynamic programming over when to speak (the rate and spacing the person allows limit it,
+    so that speaking now costs what could be said later), plans anew after each text, and judges candidates exactly before it
+    speaks. The utility of other assistants is a share of this one's.
+    """
+
+    know_content = True
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode."""
+        super().reset(seed)
+        self._day, self._plan = -1, [-1]
+
+    def _replan(self, resident: Resident, first: int) -> None:
+        rater, plan = resident.rater, resident.plan
+        spacing = max(1, int(rater.gap_ticks * rater.p.gap_tolerance) + 1)
+        if resident.mind.delivered:
+            first = max(first, resident.mind.last_tick + spacing - plan.day * TICKS_PER_DAY)
+        room = rater.dose_limit * 1.35 - rater.dose(resident.mind, resident.now)
+        values = value_of_moments(resident, self.best_manner, self.know_content)
+        if not self.know_content:
+            values = values + 0.5
+        self._day = plan.day
+        self._plan = choose_moments(values, first, plan.sleep, spacing, max(0, round(room)))
+
+    def act(self, observation: str) -> str:
+        """Speak when a planned moment has come."""
+        resident = self.look()
+        if resident.plan.day != self._day:
+            self._replan(resident, resident.tick)
+        if not self._plan or resident.tick < self._plan[0]:
+            return ""
+        text = self.choose(resident)
+        if text:
+            self._day = -1  # plan anew at the next tick, with what this text has changed
+            return self.note(text, resident.now)
+        self._replan(resident, resident.tick + 1)
+        return ""
+
+    def choose(self, resident: Resident) -> str:
+        """What to say at a planned moment, or ``""`` when nothing earns anything after all."""
+        text, marks = self.best_text(resident)
+        return text if marks >= 3 else ""
+
+
+class TimingOracle(Oracle):
+    """Knows when to speak but not what to say: planned moments, random texts of the catalogue."""
+
+    know_content = False
+
+    def choose(self, resident: Resident) -> str:
+        """A random text."""
+        return self.texts[int(self.rng.integers(len(self.texts)))]
+
+
+class ContentOracle(_Privileged):
+    """Knows what to say but not when: random moments at the wanted rate, the best text for each."""
+
+    def act(self, observation: str) -> str:
+        """Throw the dice, then say what fits."""
+        resident = self.look()
+        persona = resident.persona
+        if self.rng.random() >= persona.per_day / (persona.waking_minutes / 2.5):
+            return ""
+        text, _ = self.best_text(resident, dimensions=0b1001)
+        return self.note(text, resident.now)
+
+
+class BestSchedule(_Privileged):
+    """The best fixed schedule in hindsight: the same clock times every day, random texts.
+
+    The times are those that would have been welcome most often in the days of this very episode: the most that can be had
+    without reacting to the person.
+
+    Args:
+        days: How many days the schedule is optimised over.
+    """
+
+    def __init__(self, days: int = 14) -> None:
+        self.days = days
+
+    def bind(self, look: Callable[[], Resident]) -> None:
+        """Look at all days and choose the times."""
+        super().bind(look)
+        resident = look()
+        rater, planner = resident.rater, resident.planner
+        welcome = np.zeros(TICKS_PER_DAY)
+        for day in range(self.days):
+            plan = planner.plan(resident.seed, day)
+            good = (plan.timing + plan.noise[1] > 0).astype(float)
+            good[: plan.wake] = good[plan.sleep :] = 0.0
+            welcome += good / self.days
+        spacing = max(1, int(rater.gap_ticks * rater.p.gap_tolerance) + 1)
+        most = max(1, round(resident.persona.per_day))
+        self.times = frozenset(choose_moments(welcome, 0, TICKS_PER_DAY, spacing, most))
+
+    def act(self, observation: str) -> str:
+        """Speak at the chosen times."""
+        if self.look().tick not in self.times:
+            return ""
+        return self.texts[int(self.rng.integers(len(self.texts)))]
+
+
+def is_privileged(assistant: Any) -> bool:
+    """Whether an assistant asks for knowledge of the resident."""
+    return hasattr(assistant, "bind")

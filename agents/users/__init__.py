@@ -1,0 +1,1 @@
+"""Users: they play `user_0`."""

@@ -1,0 +1,184 @@
+"""One planned day: everything about it that no assistant can change, as arrays over its 576 ticks.
+
+Routine, needs, moments and noise are exogenous: two assistants that face the same resident and seed meet the same day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propersim_env.clock import MINUTES_PER_TICK, TICKS_PER_DAY, applies
+from propersim_env.persona import Persona, Want, Window
+from propersim_env.seeding import stream
+from propersim_env.setting import ActivityKind
+
+from .routine import Routine, Segment
+
+MINUTES = np.arange(TICKS_PER_DAY) * MINUTES_PER_TICK
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A latent opportunity: open in ticks ``[start, end)`` of its day until served; else it lapses."""
+
+    index: int
+    want: Want
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class DayPlan:
+    """A day as arrays of shape ``(576,)``, and its activities and needs.
+
+    Attributes:
+        wake, sleep: The resident is available in ticks ``[wake, sleep)``.
+        segment: Index into `segments` at each tick.
+        want_bits: Wants whose situation holds, as bits.
+        need_bits: Needs open (unless served), as bits.
+        felt_bits: The same as far as the resident, whose judgement is noisy, feels them.
+        timing: Margin of being spoken to at that moment, before fatigue; noise included in `preferred` only.
+        preferred: Whether this is a moment at which to be spoken to (rates silence).
+        overdue_after: Waking ticks without a recommendation after which silence is overdue.
+        noise: Shape ``(4, 576)``, noise on the margin of each dimension.
+        uniform: Shape ``(576,)``, decides reactions.
+    """
+
+    day: int
+    segments: list[Segment]
+    wake: int
+    sleep: int
+    segment: NDArray[np.int16]
+    want_bits: NDArray[np.int64]
+    needs: list[Need]
+    need_bits: NDArray[np.int64]
+    felt_bits: NDArray[np.int64]
+    timing: NDArray[np.float64]
+    preferred: NDArray[np.bool_]
+    overdue_after: NDArray[np.int64]
+    noise: NDArray[np.float64]
+    uniform: NDArray[np.float64]
+
+
+class DayPlanner:
+    """Plans the days of one persona.
+
+    Args:
+        persona: Who lives here.
+        parameters: See ``parameters.json``.
+        noise: Scale of the rating noise, 0 (none) and up; 1 is the calibrated size.
+    """
+
+    def __init__(self, persona: Persona, parameters: SimpleNamespace, noise: float = 1.0) -> None:
+        self.persona, self.parameters = persona, parameters
+        self.routine = Routine(persona, parameters)
+        self.sd = np.array([parameters.noise[d] for d in ("preference", "timing", "frequency", "communication")]) * noise
+        self.interval_ticks = persona.waking_minutes / persona.per_day / MINUTES_PER_TICK
+        self._windows = {weekend: self._window_arrays(2 if weekend else 0) for weekend in (False, True)}
+        self._want_matches: dict[str, int] = {}
+        self._weights = np.cumsum([w.weight for w in persona.wants])
+        self._ahead = [round(m / MINUTES_PER_TICK) for m in parameters.look_ahead_minutes]
+
+    def _window_arrays(self, day: int) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+        """For a kind of day: timing margin by windows, want bits by windows, and whether a wanted window is on."""
+        p, persona = self.parameters, self.persona
+        wanted, unwanted = _mask(persona.wanted, day), _mask(persona.unwanted, day)
+        timing = np.where(unwanted, p.timing_unwanted, np.where(wanted, p.timing_wanted, p.timing_neutral))
+        bits = np.zeros(TICKS_PER_DAY, np.int64)
+        for i, want in enumerate(persona.wants):
+            bits |= _mask((want.window,), day).astype(np.int64) << i
+        return timing, bits, wanted & ~unwanted
+
+    def matches(self, kind: ActivityKind) -> int:
+        """Bits of the wants that this activity is a situation of."""
+        bits = self._want_matches.get(kind.id)
+        if bits is None:
+            bits = sum(
+                1 << i
+                for i, want in enumerate(self.persona.wants)
+                if not want.activities or kind.id in want.activities or kind.category in want.activities
+            )
+            self._want_matches[kind.id] = bits
+        return bits
+
+    def plan(self, seed: int, day: int) -> DayPlan:
+        """The day with this number, the same for the same seed."""
+        segments = self.routine.day(seed, day)
+        return self.compile(segments, seed, day)
+
+    def compile(self, segments: list[Segment], seed: int, day: int) -> DayPlan:
+        """Arrays of a day made of these segments."""
+        rng = stream(seed, self.persona.id, "day", day)
+        noise = rng.standard_normal((4, TICKS_PER_DAY)) * self.sd[:, None]
+        uniform, need_draws = rng.random(TICKS_PER_DAY), rng.random(128)
+        starts = np.array([s.start for s in segments])
+        segment = np.searchsorted(starts, MINUTES, side="right") - 1
+        wake = int(np.searchsorted(segment, 1))
+        sleep = int(np.searchsorted(segment, len(segments) - 1))
+        _, window_bits, in_wanted = self._windows[not applies("weekdays", day)]
+        match = np.array([self.matches(s.kind) for s in segments], np.int64)[segment]
+        for ahead in self._ahead:
+            match[:-ahead] |= np.array([self.matches(s.kind) for s in segments], np.int64)[segment[ahead:]]
+        want_bits = window_bits & match
+        want_bits[:wake] = want_bits[sleep:] = 0
+        timing = self.timing(segments, segment, day)
+        needs, need_bits = self._needs(need_draws.tolist(), want_bits, in_wanted, wake, sleep)
+        felt = np.where(0.75 + noise[0] > 0, need_bits, 0)
+        return DayPlan(
+            day=day, segments=segments, wake=wake, sleep=sleep, segment=segment.astype(np.int16), want_bits=want_bits,
+            needs=needs, need_bits=need_bits, felt_bits=felt, timing=timing, preferred=timing + noise[1] > 0.3,
+            overdue_after=(self.parameters.overdue_intervals * self.interval_ticks * (1 + noise[2])).astype(np.int64),
+            noise=noise, uniform=uniform,
+        )  # fmt: skip
+
+    def timing(self, segments: list[Segment], segment: NDArray[np.int64], day: int) -> NDArray[np.float64]:
+        """Margin of being spoken to at each tick of a day made of these segments."""
+        p, persona = self.parameters, self.persona
+        margin = self._windows[not applies("weekdays", day)][0].copy()
+        left_alone = [s.kind.id in persona.unwanted_activities or s.kind.category in persona.unwanted_activities
+                      for s in segments]  # fmt: skip
+        margin[np.array(left_alone)[segment]] = p.timing_unwanted
+        fresh = MINUTES - np.array([s.start for s in segments])[segment] <= p.breakpoint_minutes
+        absorption = np.array([s.kind.absorption for s in segments])[segment]
+        return margin + np.where(fresh, p.breakpoint_bonus, -p.absorption_cost * absorption)
+
+    def _needs(
+        self, draws: list[float], want_bits: NDArray[np.int64], in_wanted: NDArray[np.bool_], wake: int, sleep: int
+    ) -> tuple[list[Need], NDArray[np.int64]]:
+        """Needs of the day: each begins where its want's situation holds, mostly in a wanted window."""
+        p, wants = self.parameters, self.persona.wants
+        u = iter(draws)
+        rate = p.need_rate * self.persona.per_day
+        number = min(int(rate * (0.75 + 0.5 * next(u)) + next(u)), 24)
+        needs: list[Need] = []
+        for _ in range(number):
+            i = int(np.searchsorted(self._weights, next(u) * self._weights[-1] * 0.999999, side="right"))
+            holds = (want_bits >> i) & 1 == 1
+            place, length = next(u), next(u)
+            ticks = np.flatnonzero(holds & in_wanted)
+            if not ticks.size:
+                ticks = np.flatnonzero(holds)
+            if not ticks.size:
+                continue  # the situation does not occur today
+            start = int(ticks[int(place * ticks.size)])
+            minutes = p.need_minutes[0] + (p.need_minutes[1] - p.need_minutes[0]) * length
+            end = min(start + round(minutes / MINUTES_PER_TICK), sleep)
+            clash = any(n.want.topic == wants[i].topic and n.start < end and start < n.end for n in needs)
+            if end - start >= 4 and not clash:
+                needs.append(Need(len(needs), wants[i], start, end))
+        bits = np.zeros(TICKS_PER_DAY, np.int64)
+        for need in needs:
+            bits[need.start : need.end] |= 1 << need.index
+        return needs, bits
+
+
+def _mask(windows: tuple[Window, ...], day: int) -> NDArray[np.bool_]:
+    mask = np.zeros(TICKS_PER_DAY, bool)
+    for window in windows:
+        if window.on(day):
+            mask |= (window.start <= MINUTES) & (window.end > MINUTES)
+    return mask

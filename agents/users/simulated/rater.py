@@ -1,0 +1,314 @@
+"""How a resident judges: four margins, each with the term that decided it; a mark is a margin plus noise above 0.
+
+Rating is a pure function of (day, tick, mind, text): any candidate can be rated without being delivered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from propersim_env.clock import MINUTES_PER_TICK, TICKS_PER_DAY, TICKS_PER_HOUR
+from propersim_env.persona import Persona
+
+from .day import DayPlan
+from .mind import Mind
+from .reader import Reading, TextReader
+
+TopicValue = tuple[float, str, int]
+"""Margin of a topic in a situation, the term that gave it, and the index of the want behind it (-1: none)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one persona makes of one text, whenever it is said."""
+
+    reading: Reading
+    topics: tuple[tuple[int, float], ...]
+    communication: float
+    communication_term: str
+
+
+@dataclass(slots=True)
+class Judgement:
+    """Margins (noise included) and deciding terms of the four dimensions, and what a delivery would change."""
+
+    marks: int
+    reaction: str
+    margins: tuple[float, float, float, float]
+    terms: tuple[str, str, str, str]
+    topic: int
+    want: int
+    serves: int
+    gap_minutes: float
+    dose: float
+    fatigue: float
+
+
+class Rater:
+    """Judges texts as one persona would.
+
+    Args:
+        persona: Whose taste.
+        parameters: See ``parameters.json``.
+        reader: Understands text; shared by all personas of a setting.
+        trait_effects: Scale of the weakly evidenced effects of traits on annoyance (0, 1, 2).
+    """
+
+    def __init__(
+        self, persona: Persona, parameters: SimpleNamespace, reader: TextReader, trait_effects: float = 1.0
+    ) -> None:
+        self.persona, self.p, self.reader = persona, parameters, reader
+        p, setting = parameters, persona.setting
+        self.topic_ids = setting.topic_ids
+        self.liking = [persona.liking.get(t, 0.0) for t in self.topic_ids]
+        self.want_topic = [setting.topic_index[w.topic] for w in persona.wants]
+        self.tied = frozenset(self.want_topic)
+        annoyed = sum(persona.traits[t] * r for t, r in p.annoyance_by_trait.items()) * trait_effects
+        self.annoyance = max(0.5, 1 + annoyed)
+        self.gap_ticks = persona.min_gap / MINUTES_PER_TICK
+        self.dose_limit = p.dose_limit * persona.per_day + p.dose_slack
+        liked, avoided = persona.communication["tones"], persona.communication["avoid_tones"]
+        affinity = setting.tone_affinity
+        self.tone_score = np.array([_tone_score(t.id, liked, avoided, affinity) for t in setting.tones])
+        self.boundaries = frozenset(persona.communication["boundaries"])
+        self._values: dict[tuple[str, int], list[TopicValue]] = {}
+        self._heard: dict[str, Heard] = {}
+
+    def hear(self, text: str) -> Heard:
+        """Read a text once and keep what this persona makes of it (bounded memo)."""
+        heard = self._heard.get(text)
+        if heard is None:
+            reading = self.reader.read(text)
+            masses = [(int(k), float(reading.topics[k])) for k in np.argsort(-reading.topics, kind="stable")[:4]]
+            communication, term = self._communication(reading)
+            heard = Heard(reading, tuple((k, m) for k, m in masses if m > 0.02), communication, term)
+            if len(self._heard) >= 20_000:
+                self._heard.clear()
+            self._heard[text] = heard
+        return heard
+
+    def _communication(self, reading: Reading) -> tuple[float, str]:
+        p = self.p
+        loudest = float(reading.tones.max(initial=0.0))
+        tone = float(reading.tones @ self.tone_score) / max(float(reading.tones.sum()), 0.5) if loudest > 0 else 0.0
+        terms = [(abs(p.tone_weight * tone), "tone_liked" if tone > 0 else "tone_disliked", p.tone_weight * tone)]
+        margin = p.communication_base + p.tone_weight * tone
+        limit = self.persona.communication["max_words"]
+        if reading.words > limit:
+            cost = p.length_cost * (reading.words - limit) / limit
+            margin -= cost
+            terms.append((cost, "length", -cost))
+        for flag in sorted(reading.flags):
+            cost = p.flag_costs[flag] * (p.boundary_factor if flag in self.boundaries else 1.0)
+            margin -= cost
+            terms.append((cost, flag, -cost))
+        size, term, signed = max(terms)
+        return margin, term if size > 0.15 and (signed > 0) == (margin > 0) else ("ok" if margin > 0 else term)
+
+    def topic_values(self, day: DayPlan, tick: int) -> list[TopicValue]:
+        """For each topic, its margin in the situation of that tick, leaving out needs and habituation."""
+        kind = day.segments[day.segment[tick]].kind
+        key = (kind.id, int(day.want_bits[tick]))
+        values = self._values.get(key)
+        if values is None:
+            values = self._values[key] = [self._topic_value(k, kind.topics, key[1]) for k in range(len(self.liking))]
+        return values
+
+    def _topic_value(self, topic: int, activity_topics: tuple[str, ...], want_bits: int) -> TopicValue:
+        p, like = self.p, self.liking[topic]
+        margin = p.neutral_topic + 0.5 * like
+        best: TopicValue = (margin, "disliked" if like < -0.2 else "absent" if topic in self.tied else "no_want", -1)
+        if like >= p.liked_untied and topic not in self.tied:
+            best = max(best, (0.1 + 0.4 * like, "liked", -1))
+        if self.topic_ids[topic] in activity_topics and like > -0.2:
+            best = max(best, (p.fits_activity + 0.5 * like, "fits_activity", -1))
+        for i, want in enumerate(self.persona.wants):
+            if self.want_topic[i] == topic and want_bits >> i & 1:
+                best = max(best, (p.want_active + 0.5 * want.weight, "want_active", i))
+        return best
+
+    def topic_margin(self, day: DayPlan, tick: int, mind: Mind, topic: int) -> tuple[float, str, int, int]:
+        """Margin of a topic now: (margin, term, index of the want or -1, bits of the needs it would serve)."""
+        p = self.p
+        margin, term, want = self.topic_values(day, tick)[topic]
+        serves = 0
+        open_bits = int(day.need_bits[tick]) & ~mind.served
+        if open_bits and topic in self.tied:
+            for need in day.needs:
+                if open_bits >> need.index & 1 and self.topic_ids[topic] == need.want.topic:
+                    serves |= 1 << need.index
+                    value = p.want_open + 0.5 * need.want.weight
+                    if value > margin:
+                        margin, term, want = value, "want_open", self.persona.wants.index(need.want)
+        if margin > 0:
+            now = day.day * TICKS_PER_DAY + tick
+            habit, full = self.levels(mind, topic, now)
+            loss_habit, loss_full = p.habituation_weight * habit, p.satiation_weight * full
+            if margin - loss_habit - loss_full <= 0:
+                term = "satiated" if loss_full > loss_habit else "habituated"
+            margin -= loss_habit + loss_full
+        return margin, term, want, serves
+
+    def levels(self, mind: Mind, topic: int, now: int) -> tuple[float, float]:
+        """Habituation and satiation of a topic at an absolute tick, each 0..1 or a little above."""
+        p = self.p
+        habit, full = mind.habituation[topic], mind.satiation[topic]
+        if habit:
+            days = (now - mind.habituation_tick[topic]) / TICKS_PER_DAY
+            habit *= 0.5 ** (days / p.habituation_half_life_days)
+        if full:
+            hours = (now - mind.satiation_tick[topic]) / TICKS_PER_HOUR
+            full *= 2.718281828459045 ** (-hours / p.satiation_hours)
+        return habit, full
+
+    def dose(self, mind: Mind, now: int) -> float:
+        """Recommendations still felt at an absolute tick."""
+        return float(mind.dose * 2.718281828459045 ** (-(now - mind.last_tick) / TICKS_PER_HOUR / self.p.dose_hours))
+
+    def fatigue(self, mind: Mind, now: int) -> float:
+        """Fatigue still felt at an absolute tick, 0..``fatigue_limit``."""
+        hours = (now - mind.last_tick) / TICKS_PER_HOUR
+        return float(mind.fatigue * 2.718281828459045 ** (-hours / self.p.fatigue_hours))
+
+    def judge(self, day: DayPlan, tick: int, mind: Mind, text: str) -> Judgement:
+        """Judge a text said at a tick of the day (0..575)."""
+        now = day.day * TICKS_PER_DAY + tick
+        heard = self.hear(text)
+        preference, term_p, topic, want, serves = self._preference(day, tick, mind, heard, now)
+        fatigue = self.fatigue(mind, now)
+        timing, term_t = self._timing(day, tick, fatigue)
+        gap, dose = now - mind.last_tick, self.dose(mind, now)
+        frequency, term_f = self._frequency(gap, dose)
+        noise = day.noise
+        margins = (
+            preference + float(noise[0, tick]), timing + float(noise[1, tick]), frequency + float(noise[2, tick]),
+            heard.communication + float(noise[3, tick]),
+        )  # fmt: skip
+        raw = (preference, timing, frequency, heard.communication)
+        names = (term_p, term_t, term_f, heard.communication_term)
+        marks = sum(1 << i for i in range(4) if margins[i] > 0)
+        terms = tuple("noise" if (m > 0) != (r > 0) else n for m, r, n in zip(margins, raw, names, strict=True))
+        return Judgement(
+            marks=marks, reaction=self._reaction(marks, float(day.uniform[tick])), margins=margins,
+            terms=(terms[0], terms[1], terms[2], terms[3]), topic=topic, want=want,
+            serves=serves if marks & 1 else 0, gap_minutes=gap * MINUTES_PER_TICK if mind.delivered else -1.0, dose=dose,
+            fatigue=fatigue,
+        )  # fmt: skip
+
+    def _preference(
+        self, day: DayPlan, tick: int, mind: Mind, heard: Heard, now: int
+    ) -> tuple[float, str, int, int, int]:
+        """Margin, term, main topic, want behind it, and bits of needs it would serve."""
+        p, reading = self.p, heard.reading
+        if not reading.grounded or not heard.topics:
+            return p.ungrounded, "ungrounded", -1, -1, 0
+        if "negated" in reading.flags:
+            return p.ungrounded, "negated", heard.topics[0][0], -1, 0
+        rest = 1.0
+        total = 0.0
+        first: tuple[float, str, int, int] | None = None
+        for topic, mass in heard.topics:
+            value = self.topic_margin(day, tick, mind, topic)
+            first = first or value
+            total += mass * value[0]
+            rest -= mass
+        assert first is not None
+        margin = total + max(rest, 0.0) * p.ungrounded
+        term = "mixed" if margin <= 0 < first[0] else first[1]
+        repeat = self._repeat(mind, reading, now)
+        if repeat:
+            margin, term = min(margin, 0.3) + repeat, "repeat"
+        return margin, term, heard.topics[0][0], first[2], first[3]
+
+    def _repeat(self, mind: Mind, reading: Reading, now: int) -> float:
+        """Margin lost because the same, or nearly the same, was said before (0: it was not)."""
+        p = self.p
+        known = mind.texts.get(reading.key)
+        tick = known[0] if known else None
+        if tick is None and mind.texts:
+            entries = list(mind.texts.values())
+            cosines = np.stack([e for _, e in entries]) @ reading.embedding
+            alike = np.flatnonzero(cosines > p.duplicate_similarity)
+            if alike.size:
+                tick = max(entries[i][0] for i in alike)
+        if tick is None:
+            return 0.0
+        days = now // TICKS_PER_DAY - tick // TICKS_PER_DAY
+        if days == 0:
+            return float(p.repeat_same_day)
+        return float(p.repeat_per_day[days - 1]) if days <= len(p.repeat_per_day) else 0.0
+
+    def _timing(self, day: DayPlan, tick: int, fatigue: float) -> tuple[float, str]:
+        p = self.p
+        base = float(day.timing[tick])
+        felt = max(0.0, fatigue - p.fatigue_free) * p.fatigue_weight * self.annoyance
+        segment = day.segments[day.segment[tick]]
+        fresh = tick * MINUTES_PER_TICK - segment.start <= p.breakpoint_minutes
+        window = base - (p.breakpoint_bonus if fresh else -p.absorption_cost * segment.kind.absorption)
+        if base - felt <= 0 < base:
+            term = "fatigue"
+        elif window <= p.timing_unwanted + 1e-9:
+            term = "unwanted"
+        elif window >= p.timing_wanted - 1e-9:
+            term = "wanted" if base > 0 else "busy"
+        elif base > 0:
+            term = "breakpoint" if fresh else "neutral"
+        else:
+            term = "off_window"
+        return base - felt, term
+
+    def _frequency(self, gap_ticks: float, dose: float) -> tuple[float, str]:
+        p = self.p
+        gap = min(1.5, (gap_ticks / self.gap_ticks - p.gap_tolerance) * 2)
+        room = min(1.5, (self.dose_limit - dose) / (0.25 * self.persona.per_day + 0.25) - 0.5)
+        margin = min(gap, room)
+        return margin, "ok" if margin > 0 else ("gap" if gap <= room else "dose")
+
+    def _reaction(self, marks: int, u: float) -> str:
+        if not marks & 8 or not marks & 3:
+            return "dismiss"
+        if not marks & 2:
+            return "ignore" if u < self.p.ignore_busy else "dismiss"
+        if marks & 1 and marks & 8:
+            return "accept" if u < self.p.accept else "ignore"
+        return "dismiss" if u < 0.5 else "ignore"
+
+    def deliver(self, day: DayPlan, tick: int, mind: Mind, text: str, judgement: Judgement) -> None:
+        """Change the mind by a text that was delivered and judged."""
+        p, now = self.p, day.day * TICKS_PER_DAY + tick
+        heard = self.hear(text)
+        excess = 0.0
+        if mind.delivered:
+            excess = max(0.0, 1 - (now - mind.last_tick) / (self.gap_ticks * p.gap_tolerance))
+        excess = max(excess, min(1.0, max(0.0, judgement.dose / self.dose_limit - 1)))
+        irrelevant = 0.0 if judgement.marks & 1 else p.fatigue_irrelevance
+        mind.fatigue = min(p.fatigue_limit, judgement.fatigue + p.fatigue_excess * excess + irrelevant)
+        mind.dose = judgement.dose + 1.0
+        mind.last_tick, mind.delivered = now, mind.delivered + 1
+        topic = judgement.topic
+        if topic >= 0:
+            habit, full = self.levels(mind, topic, now)
+            mind.habituation[topic] = habit + p.habituation_gain * (1 - habit)
+            mind.habituation_tick[topic] = now
+            if judgement.marks & 1:
+                mind.satiation[topic] = max(full, 1.0)
+                mind.satiation_tick[topic] = now
+        mind.served |= judgement.serves
+        total = judgement.marks.bit_count()
+        mind.bad = max(0.0, mind.bad + (1.0 if total <= 1 else -1.0 if total >= 3 else 0.0))
+        mind.remember(heard.reading.key, now, heard.reading.embedding)
+
+
+def _tone_score(tone: str, liked: list[str], avoided: list[str], affinity: Any) -> float:
+    """How a tone sounds to someone with these tastes, -1..1."""
+    if tone in liked:
+        return 1.0
+    if tone in avoided:
+        return -1.0
+    near = max((affinity[tone][t] for t in liked), default=0.0)
+    far = max((affinity[tone][t] for t in avoided), default=0.0)
+    return float(np.clip(0.6 * near - 0.6 * max(far, 0.0), -1, 1))

@@ -1,0 +1,1 @@
+"""One file per algorithm or study, with benchmarks, sweeps and published results."""

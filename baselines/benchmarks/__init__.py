@@ -1,0 +1,1 @@
+"""Speed, as commands that print ratios measured in one run."""

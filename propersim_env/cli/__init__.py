@@ -1,0 +1,53 @@
+"""The command ``propersim``. Each command lives in a module of its own with ``add(subparsers)``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from propersim_env import __version__
+from propersim_env.cli import benchmark, check, personas, play, report, run
+from propersim_env.cli.console import error
+
+EXAMPLES = """\
+first steps:
+  propersim run --assistants silent,always,oracle --personas 8 --days 3
+  propersim personas show p01
+  propersim play                        be the assistant of one resident for a day
+  propersim check my_file.py:MyAssistant
+
+Every command has its own help with examples: propersim run --help
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="propersim", description="A simulated home for proactive, personalised assistants.", epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"propersim {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (run, report, personas, play, check, benchmark):
+        module.add(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 done, 1 failed, 2 bad input, 130 interrupted)."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.execute(options))
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        error(getattr(options, "interrupted", "stopped"))
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except (ValueError, TypeError, ImportError, OSError, RuntimeError) as problem:
+        if getattr(options, "traceback", False):
+            raise
+        error(str(problem))
+        return 2

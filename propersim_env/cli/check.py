@@ -1,0 +1,6 @@
+"""."""
+import argparse
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """."""

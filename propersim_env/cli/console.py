@@ -1,0 +1,40 @@
+"""What the commands share: consoles, options that several have, messages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from rich.console import Console
+
+OUT = Console()
+ERR = Console(stderr=True)
+
+
+def error(message: str) -> None:
+    """Print an error as one block on standard error."""
+    ERR.print("error:", style="bold red", end=" ")
+    ERR.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for machines on standard output."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Options of every command."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output, nothing else there")
+    parser.add_argument("--traceback", action="store_true", help="show the Python traceback of an error")
+
+
+def key_value(text: str) -> tuple[str, Any]:
+    """An argument ``key=value``; the value is read as JSON where it is JSON."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"{text!r}: write key=value, e.g. noise=0")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

@@ -1,0 +1,43 @@
+"""``propersim report``: the table and picture of a run folder, from its logs alone."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from propersim_env.cli.console import ERR, OUT, add_common, print_json
+from propersim_env.evaluation import report
+
+EPILOG = """\
+examples:
+  propersim report runs/latest
+  propersim report runs/latest --json | jq '.assistants[] | {name, utility}'
+
+Every log is checked against the SHA-256 in its last line: an edited one is refused and named.
+"""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "report", help="table and picture of a run folder", epilog=EPILOG,
+        description="Compute the results of a run folder from its logs.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/latest"), help="default: runs/latest")
+    add_common(parser)
+    parser.set_defaults(execute=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Execute the command."""
+    result = report.summarise(options.folder)
+    written = report.save(result, options.folder)
+    if options.json:
+        print_json(report.as_json(result))
+        return 0
+    OUT.print(report.table(result))
+    for line in result.incomplete:
+        ERR.print(f"left out: {line}", style="yellow", highlight=False, soft_wrap=True)
+    OUT.print("written: " + ", ".join(map(str, written)), highlight=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,120 @@
+"""``propersim run``: personas x assistants x days, with a log of each episode, a table and a picture."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, \
+    TimeElapsedColumn, TimeRemainingColumn
+
+from propersim_env.cli.console import ERR, OUT, add_common, error, key_value, print_json
+from propersim_env.evaluation import report
+from propersim_env.evaluation.runner import RunPlan, execute, prepare
+from propersim_env.evaluation.units import Failure, RunConfig
+from propersim_env.persona import select_personas
+from propersim_env.registry import assistant_names
+
+DECISIONS_PER_DAY = 380
+"""Waking ticks of an average day; only for the progress bar."""
+
+EPILOG = """\
+examples:
+  propersim run                                            32 personas x 14 days, the standard assistants
+  propersim run --assistants silent,oracle --personas p01,p07 --days 3 --out runs/two
+  propersim run --assistants random:p=0.02,fixed-rate:per_day=6 --personas sampled:64
+  propersim run --assistants my_file.py:MyAssistant,oracle          your own, from any file
+
+assistants: {assistants}
+  an option follows its name after a colon (random:p=0.02); your own class or function is module:Name or file.py:Name
+personas:   all (the bundled 32), a number, ids (p01,p07), paths of persona files, sampled:N (fresh ones)
+
+The oracle is always run too, because utility is a share of what it earns. Stop with Ctrl-C at any time: the same
+command goes on where it stopped, and skips what is finished.
+"""
+STANDARD = "silent,always,random,fixed-rate,rate-matched,schedule,timing-oracle,content-oracle,oracle"
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "run", help="run assistants with residents and compare them", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Let residents live for some days with each assistant; print a table and keep every event.",
+        epilog=EPILOG.format(assistants=", ".join(assistant_names())),
+    )  # fmt: skip
+    parser.add_argument("--assistants", default=STANDARD, metavar="A,B,…", help=f"default: {STANDARD}")
+    parser.add_argument("--personas", default="all", help="who lives there; default: all")
+    parser.add_argument("--days", type=int, default=14, help="days of each episode; default: 14")
+    parser.add_argument("--seed", type=int, default=0, help="first seed; default: 0")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="run N seeds, from --seed on; default: 1")
+    parser.add_argument("--user", default="simulated", help="who plays the residents; default: simulated")
+    parser.add_argument("--user-option", type=key_value, action="append", default=[], metavar="KEY=VALUE",
+                        help="option of the user, e.g. noise=0 or follow_through=true; may be repeated")  # fmt: skip
+    parser.add_argument("--setting", default="house", help="name of a setting, or path of its folder; default: house")
+    parser.add_argument("--reveal-persona", action="store_true", help="show the persona to the assistants (an ablation)")
+    parser.add_argument("--out", type=Path, default=Path("runs/latest"), help="run folder; default: runs/latest")
+    parser.add_argument("--workers", type=int, default=0, help="processes; default: one a core")
+    parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS",
+                        help="an assistant that takes longer for one decision counts as hanging; default: 600")  # fmt: skip
+    parser.add_argument("--no-oracle", action="store_true", help="do not add the oracle (utility stays empty)")
+    add_common(parser)
+    parser.set_defaults(execute=run)
+
+
+def plan_of(options: argparse.Namespace) -> RunPlan:
+    """The run that the options describe."""
+    for name, lowest in (("days", 1), ("seeds", 1), ("seed", 0), ("workers", 0)):
+        if getattr(options, name) < lowest:
+            raise ValueError(f"--{name} {getattr(options, name)}: must be at least {lowest}")
+    assistants = [a.strip() for a in options.assistants.split(",") if a.strip()]
+    if report.ORACLE not in assistants and not options.no_oracle:
+        assistants.append(report.ORACLE)
+    config = RunConfig(options.days, options.user, dict(options.user_option), options.reveal_persona, options.timeout)
+    personas = select_personas(options.personas, options.setting, options.seed)
+    seeds = tuple(range(options.seed, options.seed + options.seeds))
+    return RunPlan(options.out, tuple(assistants), tuple(personas), seeds, config)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Execute the command."""
+    plan = plan_of(options)
+    units = prepare(plan)
+    options.interrupted = f"stopped; nothing is lost: run the same command again to go on in {plan.folder}"
+    total = len(plan.units())
+    if len(units) < total:
+        ERR.print(f"{total - len(units)} of {total} episodes are finished already in {plan.folder}; going on with the rest")
+    workers = options.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    failures = _execute(plan, units, workers) if units else []
+    for failure in failures[:10]:
+        error(str(failure))
+    if len(failures) > 10:
+        error(f"… and {len(failures) - 10} more")
+    result = report.summarise(plan.folder)
+    written = report.save(result, plan.folder)
+    if options.json:
+        print_json({**report.as_json(result), "folder": str(plan.folder), "failures": [str(f) for f in failures]})
+    else:
+        OUT.print(report.table(result))
+        _closing(plan.folder, written, failures)
+    return 1 if failures else 0
+
+
+def _execute(plan: RunPlan, units: list, workers: int) -> list[Failure]:  # type: ignore[type-arg]
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(),
+               TextColumn("decisions"), TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=ERR) as bar:
+        task = bar.add_task(f"{len(units)} episodes", total=len(units) * plan.config.days * DECISIONS_PER_DAY)
+        failures = execute(plan, units, workers, lambda n: bar.advance(task, n))
+        bar.update(task, total=bar.tasks[0].completed)
+    return failures
+
+
+def _closing(folder: Path, written: list[Path], failures: list[Failure]) -> None:
+    if failures:
+        OUT.print(f"{len(failures)} episodes failed and are not in the table; their logs are kept. Run the same command "
+                  "again to try them again.", style="yellow")  # fmt: skip
+    names = ", ".join(path.name for path in written)
+    OUT.print(f"run folder: {folder} (run.json, events-….jsonl, {names})", highlight=False, soft_wrap=True)
+    if not any(path.suffix == ".png" for path in written):
+        OUT.print('for the learning-curve picture: pip install "propersim[plot]", then propersim report', soft_wrap=True)

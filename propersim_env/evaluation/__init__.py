@@ -1,0 +1,1 @@
+"""From logs to numbers: metrics of an episode, statistics over personas, work units and the runner, and the report."""

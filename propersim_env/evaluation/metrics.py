@@ -1,0 +1,134 @@
+"""Metrics of one episode, from its log alone.
+
+The headline is **utility**: each delivered recommendation earns (rating - 2) / 2, from -1 to +1, silence nothing; the sum is
+divided by the oracle's on the same persona and seed (see `propersim_env.evaluation.report`). ``score``, the mean rating over
+all waking ticks, is the published measure; silent ticks dominate it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propersim_env.clock import TICKS_PER_DAY
+from propersim_env.log import Decision, Episode
+from propersim_env.messages import DIMENSIONS
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class EpisodeMetrics:
+    """What happened in one episode; arrays have one entry a day.
+
+    Attributes:
+        assistant, persona, seed: Which episode.
+        privileged: The assistant knew the resident.
+        per_day: Recommendations wanted a day (n*).
+        decisions, rating_sum: Waking ticks with a rating, and the sum of those ratings.
+        delivered, delivered_sum: Recommendations with a rating, and the sum of those ratings.
+        utility: Sum of (rating - 2) / 2 over delivered recommendations.
+        moments, moment_sum: Moments that matter (everything delivered, and every need that lapsed, with the rating of its
+            silence), and the sum of their ratings.
+        needs, missed: Needs, and those that lapsed.
+        false_alarms: Delivered recommendations rated 2 or less.
+        duplicates: Delivered texts that had been said before in the episode.
+        dimensions: Shape (4, days): marks given to delivered recommendations, by dimension.
+        failures: Decisions without a rating.
+    """
+
+    assistant: str
+    persona: str
+    seed: int
+    privileged: bool
+    per_day: float
+    decisions: FloatArray
+    rating_sum: FloatArray
+    delivered: FloatArray
+    delivered_sum: FloatArray
+    utility: FloatArray
+    moments: FloatArray
+    moment_sum: FloatArray
+    needs: FloatArray
+    missed: FloatArray
+    false_alarms: FloatArray
+    duplicates: FloatArray
+    dimensions: FloatArray
+    failures: int
+
+    @property
+    def days(self) -> int:
+        """Number of days."""
+        return len(self.decisions)
+
+
+def measure(episode: Episode) -> EpisodeMetrics:
+    """The metrics of one complete episode."""
+    begin = episode.begin
+    days = int(begin["days"])
+    names = ("decisions", "rating_sum", "delivered", "delivered_sum", "utility", "moments", "moment_sum", "needs",
+             "missed", "false_alarms", "duplicates")  # fmt: skip
+    table = {name: np.zeros(days) for name in names}
+    dimensions = np.zeros((len(DIMENSIONS), days))
+    failures = 0
+    known: set[str] = set()
+    silent = np.full(days * TICKS_PER_DAY, -1, np.int8)
+    for event in episode.events:
+        if event["event"] == "silence":
+            totals = [int(digit, 16).bit_count() for digit in event["marks"]]
+            silent[event["tick"] : event["tick"] + len(totals)] = totals
+        elif event["event"] == "said":
+            decision = Decision(event["tick"], event["text"], None if event["marks"] is None else int(event["marks"], 16))
+            failures += decision.marks is None
+            _count_said(table, dimensions, decision, known)
+    awake = silent.reshape(days, TICKS_PER_DAY)
+    table["decisions"] += (awake >= 0).sum(axis=1)
+    table["rating_sum"] += np.where(awake >= 0, awake, 0).sum(axis=1)
+    _count_needs(table, episode, silent)
+    persona = begin["persona"]
+    return EpisodeMetrics(
+        assistant=begin["assistant"], persona=persona["id"], seed=begin["seed"],
+        privileged=bool(begin.get("privileged")), per_day=persona["preferences"]["frequency"]["per_day"],
+        dimensions=dimensions, failures=failures, **table,
+    )  # fmt: skip
+
+
+def _count_said(table: Mapping[str, FloatArray], dimensions: FloatArray, decision: Decision, known: set[str]) -> None:
+    day, rating = decision.tick // TICKS_PER_DAY, decision.rating
+    if rating is None or decision.marks is None:
+        return
+    table["decisions"][day] += 1
+    table["rating_sum"][day] += rating
+    if not decision.text:
+        return
+    table["delivered"][day] += 1
+    table["delivered_sum"][day] += rating
+    table["utility"][day] += (rating - 2) / 2
+    table["moments"][day] += 1
+    table["moment_sum"][day] += rating
+    table["false_alarms"][day] += rating <= 2
+    table["duplicates"][day] += decision.text in known
+    known.add(decision.text)
+    for i in range(len(DIMENSIONS)):
+        dimensions[i, day] += decision.marks >> i & 1
+
+
+def _count_needs(table: Mapping[str, FloatArray], episode: Episode, silent: NDArray[np.int8]) -> None:
+    served = {
+        (event["tick"] // TICKS_PER_DAY, need) for event in episode.said() for need in event.get("terms", {}).get("serves", ())
+    }
+    for event in episode.days():
+        day = event["day"]
+        for need in event.get("needs", ()):
+            table["needs"][day] += 1
+            if (day, need["id"]) in served:
+                continue
+            table["missed"][day] += 1
+            window = silent[day * TICKS_PER_DAY + need["from"] : day * TICKS_PER_DAY + need["to"]]
+            rated = window[window >= 0]
+            if rated.size:  # otherwise every tick of it was spoken at, and counts as delivered
+                table["moments"][day] += 1
+                table["moment_sum"][day] += rated[-1]

@@ -1,0 +1,245 @@
+"""The report of a run: a table with intervals, a learning-curve picture, and both as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from propersim_env.evaluation.metrics import EpisodeMetrics, measure
+from propersim_env.evaluation.runner import RunError, write_atomically
+from propersim_env.evaluation.statistics import Interval, interval, resampled_means
+from propersim_env.log import LogError, read_episode
+
+ORACLE = "oracle"
+COLUMNS = {
+    "utility": "sum of (rating-2)/2 over what was said, as a share of the oracle's; silence 0, oracle 1",
+    "delivered": "mean rating (0-4) of what was said",
+    "moment": "mean rating (0-4) over what was said and every need that lapsed",
+    "score": "mean rating (0-4) over all waking ticks, the published measure; silent ticks dominate it",
+    "missed": "share of needs that lapsed",
+    "a_day": "recommendations a day",
+    "rate": "recommendations a day over what the person wants (n*)",
+    "false_alarms": "share of what was said that was rated 2 or less",
+}
+HEADERS = {"utility": "utility", "delivered": "delivered score", "moment": "moment score", "score": "score",
+           "missed": "missed needs", "a_day": "a day", "rate": "a day / n*", "false_alarms": "false alarms"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AssistantResult:
+    """One assistant over all personas.
+
+    Attributes:
+        name: Its specification.
+        privileged: It knew the resident.
+        episodes: Number of episodes.
+        columns: Interval over personas for each of `COLUMNS`.
+        utility_by_day, delivered_by_day: Shape ``(days, 3)``: mean and interval.
+        delivered_daily: Recommendations a day, mean over personas, shape ``(days,)``.
+        failures: Decisions without a rating.
+    """
+
+    name: str
+    privileged: bool
+    episodes: int
+    columns: dict[str, Interval]
+    utility_by_day: NDArray[np.float64]
+    delivered_by_day: NDArray[np.float64]
+    delivered_daily: NDArray[np.float64]
+    failures: int
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """All assistants of a run, and what could not be counted."""
+
+    results: list[AssistantResult]
+    personas: int
+    seeds: int
+    days: int
+    incomplete: list[str]
+
+
+def load_metrics(folder: Path) -> tuple[list[EpisodeMetrics], list[str]]:
+    """Metrics of every complete episode of a run folder, and a line for each that is not complete.
+
+    Raises:
+        RunError: The folder holds no run.
+        LogError: A finished log was edited.
+    """
+    if not (folder / "run.json").exists():
+        raise RunError(f"{folder} is no run folder: it has no run.json")
+    metrics, incomplete = [], []
+    for path in sorted(folder.glob("events-*.jsonl")):
+        try:
+            metrics.append(measure(read_episode(path)))
+        except LogError as error:
+            if "edited" in str(error) or "format" in str(error):
+                raise
+            incomplete.append(str(error))
+    return metrics, incomplete
+
+
+def summarise(folder: Path) -> RunResult:
+    """Read a run folder and compute its results."""
+    metrics, incomplete = load_metrics(folder)
+    if not metrics:
+        raise RunError(f"{folder} has no complete episode yet; run the same command again to finish it")
+    order = json.loads((folder / "run.json").read_text(encoding="utf-8"))["config"]["assistants"]
+    oracle = {(m.persona, m.seed): m.utility.sum() for m in metrics if m.assistant == ORACLE}
+    results = []
+    for name in order:
+        own = [m for m in metrics if m.assistant == name]
+        if own:
+            results.append(_summarise_assistant(name, own, oracle))
+    personas, seeds = {m.persona for m in metrics}, {m.seed for m in metrics}
+    return RunResult(results, len(personas), len(seeds), metrics[0].days, incomplete)
+
+
+def _summarise_assistant(name: str, own: Sequence[EpisodeMetrics], oracle: dict[tuple[str, int], float]) -> AssistantResult:
+    personas = sorted({m.persona for m in own})
+
+    def over_personas(value: Any) -> NDArray[np.float64]:
+        """Value of each episode, averaged over seeds: shape (personas, …)."""
+        rows = [[np.asarray(value(m), float) for m in own if m.persona == p] for p in personas]
+        return np.array([_nanmean(np.array(row)) for row in rows])
+
+    def best(m: EpisodeMetrics) -> float:
+        total = oracle.get((m.persona, m.seed), np.nan)
+        return total if total > 0 else np.nan  # an oracle that earns nothing makes utility undefined
+
+    values = {
+        "utility": lambda m: m.utility.sum() / best(m),
+        "delivered": lambda m: _ratio(m.delivered_sum.sum(), m.delivered.sum()),
+        "moment": lambda m: _ratio(m.moment_sum.sum(), m.moments.sum()),
+        "score": lambda m: _ratio(m.rating_sum.sum(), m.decisions.sum()),
+        "missed": lambda m: _ratio(m.missed.sum(), m.needs.sum()),
+        "a_day": lambda m: m.delivered.mean(),
+        "rate": lambda m: m.delivered.mean() / m.per_day,
+        "false_alarms": lambda m: _ratio(m.false_alarms.sum(), m.delivered.sum()),
+    }
+    utility = over_personas(lambda m: m.utility / (best(m) / m.days))
+    delivered = over_personas(lambda m: _ratio(m.delivered_sum, m.delivered))
+    return AssistantResult(
+        name=name, privileged=any(m.privileged for m in own), episodes=len(own),
+        columns={key: interval(over_personas(value)) for key, value in values.items()},
+        utility_by_day=_band(utility), delivered_by_day=_band(delivered),
+        delivered_daily=_nanmean(over_personas(lambda m: m.delivered)), failures=sum(m.failures for m in own),
+    )  # fmt: skip
+
+
+def _ratio(a: Any, b: Any) -> Any:
+    return np.divide(a, b, out=np.full(np.shape(b), np.nan), where=np.asarray(b) > 0)
+
+
+def _nanmean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    there = ~np.isnan(values)
+    mean: NDArray[np.float64] = _ratio(np.where(there, values, 0.0).sum(axis=0), there.sum(axis=0).astype(float))
+    return mean
+
+
+def _band(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shape (personas, days) to (days, 3): mean and 95 % interval over personas."""
+    means = resampled_means(values)
+    empty = np.isnan(means).all(axis=0)
+    low, high = np.nanpercentile(np.where(empty, 0.0, means), [2.5, 97.5], axis=0)
+    return np.stack([_nanmean(values), np.where(empty, np.nan, low), np.where(empty, np.nan, high)], axis=1)
+
+
+def cell(value: Interval, key: str) -> str:
+    """An interval as the table prints it: mean above, interval below."""
+    if np.isnan(value.mean):
+        return "-"
+    digits = 1 if max(abs(value.low), abs(value.high)) >= 20 else 2
+    if key in ("missed", "false_alarms"):
+        return f"{value.mean:.0%}\n{value.low:.0%}..{value.high:.0%}"
+    return f"{value.mean:.{digits}f}\n{value.low:.{digits}f}..{value.high:.{digits}f}"
+
+
+def table(result: RunResult) -> Table:
+    """The results as a table for the terminal."""
+    title = f"{result.personas} personas x {result.seeds} seed{'s' * (result.seeds > 1)} x {result.days} days; mean over " \
+            "personas, 95 % bootstrap interval below"  # fmt: skip
+    grid = Table(title=title, caption="* knows the resident (an oracle, or tuned in hindsight)")
+    grid.add_column("assistant", overflow="fold")
+    for key in COLUMNS:
+        grid.add_column(HEADERS[key], justify="right")
+    for row in sorted(result.results, key=lambda r: -np.nan_to_num(r.columns["utility"].mean, nan=-np.inf)):
+        name = row.name + (" *" if row.privileged else "")
+        grid.add_row(name, *[cell(row.columns[key], key) for key in COLUMNS])
+    return grid
+
+
+def as_json(result: RunResult) -> dict[str, Any]:
+    """The results as JSON values; NaN becomes None."""
+
+    def clean(value: Any) -> Any:
+        array = np.asarray(value, float)
+        return np.where(np.isnan(array), None, np.round(array, 6)).tolist()  # type: ignore[call-overload]
+
+    return {
+        "personas": result.personas, "seeds": result.seeds, "days": result.days, "incomplete": result.incomplete,
+        "columns": COLUMNS,
+        "assistants": [
+            {
+                "name": r.name, "privileged": r.privileged, "episodes": r.episodes, "unrated_decisions": r.failures,
+                **{k: dict(zip(("mean", "low", "high"), clean([v.mean, v.low, v.high]), strict=True)) | {"n": v.n}
+                   for k, v in r.columns.items()},
+                "utility_by_day": clean(r.utility_by_day), "delivered_by_day": clean(r.delivered_by_day),
+                "recommendations_by_day": clean(r.delivered_daily),
+            }
+            for r in result.results
+        ],
+    }  # fmt: skip
+
+
+def save(result: RunResult, folder: Path) -> list[Path]:
+    """Write ``results.json`` and, where matplotlib is installed, ``learning_curve.png``; returns what was written."""
+    written = [folder / "results.json"]
+    write_atomically(written[0], json.dumps(as_json(result), indent=1, ensure_ascii=False) + "\n")
+    try:
+        picture = learning_curve(result)
+    except ImportError:
+        return written
+    picture.savefig(folder / "learning_curve.png", dpi=130)
+    return [*written, folder / "learning_curve.png"]
+
+
+def learning_curve(result: RunResult) -> Any:
+    """Utility, delivered score and recommendations by day, one line an assistant, with intervals (a matplotlib figure)."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
+    axes = figure.subplots(1, 3)
+    days = np.arange(1, result.days + 1)
+    colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
+    for i, row in enumerate(result.results):
+        style = {"color": colours[i % 10], "linestyle": "--" if row.privileged else "-"}
+        for axis, band in ((axes[0], row.utility_by_day), (axes[1], row.delivered_by_day)):
+            axis.plot(days, band[:, 0], label=row.name, linewidth=1.8, **style)
+            axis.fill_between(days, band[:, 1], band[:, 2], color=style["color"], alpha=0.15, linewidth=0)
+        axes[2].plot(days, row.delivered_daily, linewidth=1.8, **style)
+    axes[0].set(title="Utility (silence 0, oracle 1)", xlabel="day", ylim=(-1.05, 1.25))
+    axes[0].axhline(0, color="0.6", linewidth=0.8)
+    axes[1].set(title="Delivered score (mean rating of what was said)", xlabel="day", ylim=(-0.1, 4.1))
+    axes[2].set(title="Recommendations a day", xlabel="day")
+    axes[2].set_yscale("symlog", linthresh=1)
+    axes[2].set_yticks([0, 1, 3, 10, 30, 100, 300], labels=["0", "1", "3", "10", "30", "100", "300"])
+    for axis in axes:
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(5, len(result.results)),
+                  frameon=False)  # fmt: skip
+    seeds = f", {result.seeds} seeds" if result.seeds > 1 else ""
+    figure.suptitle(f"{result.personas} personas{seeds}: mean over personas, 95 % interval; dashed: knows the resident; "
+                    "utility below -1 is cut", fontsize=10)  # fmt: skip
+    return figure

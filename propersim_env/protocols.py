@@ -1,0 +1,66 @@
+"""What a user and an assistant must be able to do. Nothing needs to inherit from these classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propersim_env.messages import Rating, UserTurn, UserTurns
+from propersim_env.persona import Persona
+
+
+class UserAgent(Protocol):
+    """Plays ``user_0``: lives the day of a persona and rates what it hears.
+
+    Optional: ``rate(text) -> Rating`` (judge a candidate now, without consequences), ``get_state() -> dict``,
+    ``set_state(state)`` (JSON values) and the class attribute ``deterministic`` (False for live language models and people).
+    """
+
+    def reset(self, persona: Persona, seed: int) -> UserTurn:
+        """Begin an episode at tick 0 and take the first turn, which rates nothing."""
+
+    def act(self, heard: str) -> UserTurn:
+        """Rate what was heard (``""``: silence) and say what is done at the next tick at which one is available."""
+
+
+class UserBatch(Protocol):
+    """Plays ``user_0`` in n homes at once. `propersim_env.registry.make_users` makes one from any user agent."""
+
+    def reset(self, i: int, persona: Persona, seed: int) -> UserTurn:
+        """Begin an episode in home i."""
+
+    def act(self, heard: Sequence[str], active: NDArray[np.bool_] | None = None) -> UserTurns:
+        """One turn in every home, or in the active ones; what is returned for the others means nothing."""
+
+    def rate(self, i: int, text: str) -> Rating:
+        """Judge a candidate in home i now, without consequences."""
+
+    def get_state(self, i: int) -> dict[str, Any]:
+        """State of home i."""
+
+    def set_state(self, i: int, state: Mapping[str, Any]) -> None:
+        """Restore the state of home i."""
+
+
+@runtime_checkable
+class Assistant(Protocol):
+    """Plays ``assistant_0``: decides at each tick whether to speak and what to say.
+
+    A plain function of one argument, ``observation -> text``, is an assistant too. Optional members:
+
+    - ``learn(events)``: called once a day, at the first decision of a new day, with the log events of the day before.
+    - ``get_state()`` / ``set_state(state)``: JSON values, for exact branching.
+    - ``bind(resident)``: called after ``reset`` with privileged knowledge of the resident; for oracles only, and
+      recorded in the log.
+    - ``replay(observation, text)``: when a run is resumed, called instead of ``act`` with what was said then; define it
+      where ``act`` is expensive.
+    """
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode; all randomness must come from this seed."""
+
+    def act(self, observation: str) -> str:
+        """The text to say, or ``""`` to stay silent."""
