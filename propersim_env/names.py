@@ -28,10 +28,8 @@ def import_object(path: str) -> Any:
     """
     module_name, _, attribute = path.rpartition(":")
     try:
-        if module_name.endswith(".py"):
-            module = _import_file(Path(module_name))
-        else:
-            module = importlib.import_module(module_name)
+        is_file = module_name.endswith(".py")
+        module = _import_file(Path(module_name)) if is_file else importlib.import_module(module_name)
     except ImportError as error:
         raise ValueError(f"{path!r}: cannot import {module_name!r} ({error})") from error
     if not hasattr(module, attribute):

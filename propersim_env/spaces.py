@@ -13,13 +13,13 @@ _SAMPLE_CHARSET = "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ.,!?'012
 
 
 class Unicode(spaces.Text):
-    """All strings of up to `max_length` characters, whatever their script.
+    r"""All strings of up to `max_length` characters, whatever their script.
 
     `gymnasium.spaces.Text` keeps its charset as a set and a table: the whole of Unicode would cost 46 MB to pickle. This
     subclass accepts any string and keeps a small charset for `sample` only.
 
     Example:
-        >>> "\\U0001F600 שלום \\x00" in Unicode()
+        >>> "\U0001F600 שלום \x00" in Unicode()
         True
     """
 

@@ -58,7 +58,7 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs}: at least one home is needed")
         several = not isinstance(persona, (str, Mapping, Persona))
-        specs = list(persona) if several else [persona] * num_envs  # type: ignore[arg-type]
+        specs: list[Any] = list(persona) if several else [persona] * num_envs  # type: ignore[arg-type]
         if len(specs) != num_envs:
             raise ValueError(f"{len(specs)} personas for num_envs={num_envs} homes: give one, or as many as homes")
         self.num_envs = num_envs
@@ -107,7 +107,7 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
         self.machine.begin(i, persona, log)
         self.machine.first_turn(i, self.users.reset(i, persona, seed))
 
-    def step(
+    def step(  # type: ignore[override]
         self, actions: Sequence[str]
     ) -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Say something (or ``""``) in every home.

@@ -192,7 +192,7 @@ def test_vector_resets_finished_homes():
     ends = np.zeros(3, int)
     for _ in range(900):
         before = ends.copy()
-        observations, rewards, terminated, truncated, info = env.step(("", "", ""))
+        observations, rewards, terminated, truncated, _ = env.step(("", "", ""))
         ends += terminated | truncated
         assert ((rewards >= 0) & (rewards <= 4)).all()
         assert all(isinstance(o, str) for o in observations)

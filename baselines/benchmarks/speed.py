@@ -109,5 +109,8 @@ def measure(homes: int = 256, days: int = 14) -> dict[str, Any]:
         },
         "vector_ticks_per_second": {f"{homes} homes": vector},
         "vector_peak_memory_mib": memory,
-        "run_seconds": {f"32 personas x {days} days, {a}, 1 process": run_seconds(a, days, 1) for a in ("fixed-rate", "always")},
+        "run_seconds": {
+            f"32 personas x {days} days, {assistant}, 1 process": run_seconds(assistant, days, 1)
+            for assistant in ("fixed-rate", "always")
+        },
     }  # fmt: skip

@@ -24,7 +24,7 @@ examples:
   propersim personas sample 64 --seed 3 --out people
   propersim personas check people/*.json my_persona.json
 
-A persona is one JSON file; to write your own, copy one (propersim personas show p01 --json), change it, and check it.
+A persona is one JSON file. To write your own: propersim personas sample 1 --out people, change the file, and check it.
 """
 SIMULATED_DAYS = 14
 LEAST_OVERLAP = 30
@@ -121,7 +121,7 @@ def _show(options: argparse.Namespace) -> int:
     persona = load_persona(options.persona, options.setting)
     day = _live(persona, options.seed, options.day)
     if options.json:
-        print_json({**persona.to_dict(), "simulated_day": day})
+        print_json({"persona": persona.to_dict(), "simulated_day": day})
         return 0
     _print_person(persona)
     _print_preferences(persona)
@@ -191,12 +191,14 @@ def _print_preferences(persona: Persona) -> None:
 
 def _print_day(persona: Persona, number: int, day: dict[str, Any]) -> None:
     _heading(f"a simulated day: {date_of(number):%A}, awake {day['wake']}-{day['sleep']}")
-    OUT.print("  + a wanted time   - an unwanted time or activity   > a need opens\n", style="dim")
+    OUT.print("  + a wanted time   - an unwanted time or activity   ± some of both   > a need opens\n", style="dim")
     activities = day["activities"]
     rooms, needs = persona.setting.room_names, sorted(day["needs"], key=lambda n: n["from"])
     why = {w.id: w.why for w in persona.wants}
     ends = [time for time, *_ in activities[1:]] + ["24:00"]
     for (time, kind, category, text, room), end in zip(activities, ends, strict=True):
+        if time == end:
+            continue  # shorter than a tick
         mark, style = _timing_mark(persona, number, time, end, {kind, category})
         OUT.print(f"  {mark} {time}  {text} ({rooms.get(room, room).lower()})", style=style, markup=False, highlight=False,
                   soft_wrap=True)  # fmt: skip
@@ -214,9 +216,10 @@ def _timing_mark(persona: Persona, day: int, time: str, end: str, names: set[str
 
     if "sleep" in names:
         return " ", "dim"
-    if names & persona.unwanted_activities or touches(persona.unwanted):
-        return "-", "red"
-    return ("+", "green") if touches(persona.wanted) else (" ", "")
+    unwanted, wanted = bool(names & persona.unwanted_activities), touches(persona.wanted)
+    if unwanted or touches(persona.unwanted):
+        return ("±", "yellow") if wanted and not unwanted else ("-", "red")
+    return ("+", "green") if wanted else (" ", "")
 
 
 # --- sample and check ------------------------------------------------------------------------------------------------
@@ -224,7 +227,7 @@ def _timing_mark(persona: Persona, day: int, time: str, end: str, names: set[str
 
 def _sample(options: argparse.Namespace) -> int:
     if options.number < 1 or options.seed < 0:
-        raise ValueError(f"sample {options.number} --seed {options.seed}: the number must be at least 1, the seed at least 0")
+        raise ValueError(f"sample {options.number} --seed {options.seed}: draw at least 1, with a seed of at least 0")
     personas = select_personas(f"sampled:{options.number}", options.setting, options.seed)
     written = []
     if options.out:
@@ -290,8 +293,7 @@ def incoherences(persona: Persona, seed: int = 0) -> Iterator[str]:
     for a in persona.wanted:
         for b in persona.unwanted:
             if _overlap(a, b) > 0:
-                yield (f"wanted {_window_text(a)} and unwanted {_window_text(b)} overlap, and unwanted wins there: shorten one "
-                       f"of them")  # fmt: skip
+                yield f"wanted {_window_text(a)} overlaps unwanted {_window_text(b)}, which wins there: shorten one of them"
     topics = [want.topic for want in persona.wants]
     for topic in sorted({t for t in topics if topics.count(t) > 2}):
         yield f"{topics.count(topic)} wants are about {topic!r}: more than two are hard to tell apart"
@@ -328,5 +330,5 @@ def _never_occurring(persona: Persona, seed: int) -> Iterator[str]:
     starved = [day for day, plan in enumerate(plans) if not plan.needs]
     if len(starved) > SIMULATED_DAYS // 2:
         weekends = " (weekends)" if all(map(is_weekend, starved)) else ""
-        yield (f"{len(starved)} of {SIMULATED_DAYS} simulated days{weekends} have no need at all, so there is little to earn: add "
-               f"wants, or widen their windows")  # fmt: skip
+        yield (f"{len(starved)} of {SIMULATED_DAYS} simulated days{weekends} have no need at all, so that little can be "
+               f"earned: add wants, or widen their windows")  # fmt: skip

@@ -130,7 +130,7 @@ class _Game:
         assert persona is not None
         days = self.env.machine.config.days
         span = f"{days} days" if days > 1 else "a day"
-        tell(f"You are the assistant of {persona.name} for {span}. What is welcome, and when, is for you to find out.", "bold")
+        tell(f"You are the assistant of {persona.name} for {span}. Find out what is welcome, and when.", "bold")
         tell("Type a text to say it; Enter is silence; 12 is silence for 12 ticks; n until something changes; ? shows all.")
         self._look(always=True)
         try:
@@ -206,6 +206,9 @@ class _Game:
     def _why(self) -> None:
         if self.last is None:
             self.terminal.tell("nothing has been rated yet")
+            return
+        if not any(self.last.reasons.values()):
+            self.terminal.tell(f"  silence was right: {self.last.total} of 4")
             return
         marks = self.last.as_dict()
         for name in DIMENSIONS:

@@ -116,15 +116,14 @@ def is_finished(unit: Unit, folder: Path) -> bool:
         LogError: The log was edited after it was finished.
     """
     path = unit.log_path(folder)
-    if not path.exists() or b'"event":"end"' not in _tail(path):
+    if not path.exists():
         return False
-    return read_episode(path).complete
-
-
-def _tail(path: Path) -> bytes:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 400))
-        return file.read()
+        lines = file.read().split(b"\n")
+    if lines[-1] or len(lines) < 2 or not lines[-2].startswith(b'{"event":"end"'):
+        return False  # cut, or torn in its last line
+    return read_episode(path).complete
 
 
 @contextmanager

@@ -114,7 +114,7 @@ class DayPlanner:
         """Arrays of a day made of these segments."""
         rng = stream(seed, self.persona.id, "day", day)
         noise = rng.standard_normal((4, TICKS_PER_DAY)) * self.sd[:, None]
-        uniform, need_draws = rng.random(TICKS_PER_DAY), rng.random(128)
+        uniform, need_draws = rng.random(TICKS_PER_DAY), rng.random(256)
         starts = np.array([s.start for s in segments])
         segment = np.searchsorted(starts, MINUTES, side="right") - 1
         wake = int(np.searchsorted(segment, 1))
@@ -155,7 +155,9 @@ class DayPlanner:
         rate = p.need_rate * self.persona.per_day
         number = min(int(rate * (0.75 + 0.5 * next(u)) + next(u)), 24)
         needs: list[Need] = []
-        for _ in range(number):
+        for _ in range(3 * number):  # a draw may fall on a situation that does not occur today, or on one taken already
+            if len(needs) == number:
+                break
             i = int(np.searchsorted(self._weights, next(u) * self._weights[-1] * 0.999999, side="right"))
             holds = (want_bits >> i) & 1 == 1
             place, length = next(u), next(u)

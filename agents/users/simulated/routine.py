@@ -85,11 +85,16 @@ class Routine:
         for kind in (*self.persona.activities, *self.persona.setting.activities):
             if kind.meal:
                 pools.setdefault((kind.category, kind.meal), []).append(kind)
+        for kind in self.persona.activities:  # a dish or a table habit of one's own, at the meals whose time it fits
+            for meal, at in self.meals.items():
+                if kind.category in ("cooking", "eating") and not kind.meal and kind.hours[0] <= at <= kind.hours[1] + 30:
+                    pools.setdefault((kind.category, meal), []).append(kind)
         return pools
 
     def _build_fill(self, weekend: bool) -> list[tuple[list[str], list[float]]]:
         """For each hour, categories that can fill free time, with cumulative weights (occupancy / bout length)."""
         p, persona = self.parameters, self.persona
+        own = {kind.category for kind in persona.activities}
         trait = sum(persona.traits[t] * r for t, r in p.exercise_by_trait.items())
         rows = []
         for hour in range(24):
@@ -97,9 +102,10 @@ class Routine:
             for category, share in p.hourly_share.items():
                 if category not in self.pools[weekend]:
                     continue
-                kinds, cumulative = self.pools[weekend][category].by_hour[hour]
+                kinds, _ = self.pools[weekend][category].by_hour[hour]
                 mean = sum(sum(k.minutes) / 2 for k in kinds) / len(kinds)
                 factor = p.free_time_factor[category] * (max(0.2, 1 + trait) if category == "exercise" else 1.0)
+                factor *= p.own_category_factor.get(category, 1.0) if category in own else 1.0
                 weights[category] = (share[hour] + 0.1) * factor / mean
             rows.append((list(weights), list(accumulate(weights.values()))))
         return rows

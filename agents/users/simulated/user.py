@@ -171,7 +171,7 @@ class SimulatedUsers:
         if noise < 0:
             raise ValueError(f"noise={noise} is negative; 0 switches it off, 1 is the calibrated size")
         self.n, self.dismissal = n, dismissal
-        self.options = {"noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
+        self.options: dict[str, Any] = {"noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
                         "parameters": dict(parameters or {})}  # fmt: skip
         load_parameters(self.options["parameters"])
         self.residents: list[Resident] = [None] * n  # type: ignore[list-item]
@@ -229,11 +229,11 @@ class SimulatedUsers:
         step = 1 if active is None else active
         self.awake += step
         self.tick = tick = tick + step
-        diaries = {}
-        for i in np.flatnonzero(tick >= self.sleep):
+        diaries: dict[int, Mapping[str, Any]] = {}
+        for i in np.flatnonzero(tick >= self.sleep).tolist():
             self.residents[i].next_day()
-            self._enter_day(int(i))
-            diaries[int(i)] = self.residents[i].diary()
+            self._enter_day(i)
+            diaries[i] = self.residents[i].diary()
         now = self._segment[rows, self.tick]
         changed = np.flatnonzero(now != self.segment).tolist()
         changed += [i for i in diaries if i not in changed]
@@ -315,7 +315,7 @@ class SimulatedUser:
 
     @staticmethod
     def batch(n: int, **options: Any) -> SimulatedUsers:
-        """n residents at once."""
+        """N residents at once."""
         return SimulatedUsers(n, **options)
 
     def reset(self, persona: Persona, seed: int) -> UserTurn:
