@@ -10,7 +10,7 @@ with a text, ``""`` for silence.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -60,6 +60,9 @@ class Machine:
         rewards: Reward of the last rated decision; NaN where the rating failed. Shape ``(n,)``.
         terminated, truncated: How each home ended, shape ``(n,)``.
         said: What each assistant said last, ``""`` for silence.
+        decided_tick: Tick at which each assistant said that, shape ``(n,)``.
+        answered: Whether the users have taken their turn since then.
+        activities: What each resident is seen doing.
         ratings: Full ratings of the last decisions where there is more than marks.
         failures: Kind of failure of the last rating, by home.
         logs: The log of each home, or None.
@@ -79,10 +82,12 @@ class Machine:
         self.failures: dict[int, str] = {}
         self.logs: list[EpisodeLog | None] = [None] * n
         self.personas: list[Persona | None] = [None] * n
+        self.activities: list[Activity] = [Activity("", "")] * n
         self._doing: list[str] = [""] * n
         self._answer: list[str] = [NOTHING_SAID] * n
         self._prefix: list[str] = [""] * n
-        self.decided_tick = self.tick
+        self.decided_tick = self.tick.copy()
+        self.answered = True
 
     def begin(self, i: int, persona: Persona | None, log: EpisodeLog | None = None) -> None:
         """Begin an episode in home i; the user's first turn follows."""
@@ -96,7 +101,7 @@ class Machine:
         self.ratings.pop(i, None)
         self.failures.pop(i, None)
         self.logs[i], self.personas[i] = log, persona
-        self._doing[i], self._answer[i] = "", NOTHING_SAID
+        self.activities[i], self._doing[i], self._answer[i] = Activity("", ""), "", NOTHING_SAID
         reveal = self.config.reveal_persona and persona is not None
         self._prefix[i] = f"{persona.describe()}\n" if reveal and persona else ""
 
@@ -112,6 +117,7 @@ class Machine:
         """Apply the users' turns, one a home: ratings of what was said, and the next moment. Ended homes stay as they are."""
         self.ratings, self.failures = turns.ratings, turns.failures
         self.marks = turns.marks
+        self.answered = True
         self._reward(turns)
         if any(log is not None for log in self.logs):
             self._log(turns)
@@ -132,6 +138,7 @@ class Machine:
         self._end(np.flatnonzero(self.truncated | self.terminated))
 
     def _look(self, i: int, activity: Activity) -> None:
+        self.activities[i] = activity
         persona = self.personas[i]
         room = persona.setting.room_names.get(activity.room, activity.room) if persona else activity.room
         where = f" ({room.lower()})" if room else ""
@@ -174,6 +181,15 @@ class Machine:
         """Take what every assistant says; ``""`` is silence."""
         self.said = list(texts)
         self.decided_tick = self.tick.copy()
+        self.answered = False
+
+    def last_rating(self, i: int) -> Rating | None:
+        """How the last decision in home i was rated; None where it was not (yet), or where the rating failed."""
+        if not self.answered or not self.cycles[i] or i in self.failures:
+            return None
+        rating, marks = self.ratings.get(i), int(self.marks[i])
+        # A text always has its full rating, and silence always earns some mark: without either, nothing was rated.
+        return rating or (Rating(marks) if marks and not self.said[i] else None)
 
     def observation(self, i: int) -> str:
         """What the assistant of home i sees: weekday, date, time, activity and room, and what was answered last."""
@@ -195,6 +211,7 @@ class Machine:
             "tick": int(self.tick[i]), "cycles": int(self.cycles[i]), "marks": int(self.marks[i]),
             "reward": float(self.rewards[i]), "terminated": bool(self.terminated[i]),
             "truncated": bool(self.truncated[i]), "active": bool(self.active[i]), "said": self.said[i],
+            "decided": int(self.decided_tick[i]), "answered": self.answered, "activity": list(astuple(self.activities[i])),
             "doing": self._doing[i], "answer": self._answer[i], "prefix": self._prefix[i],
             "rating": None if rating is None else [rating.marks, rating.reaction, dict(rating.reasons), dict(rating.terms)],
             "failure": self.failures.get(i),
@@ -206,6 +223,8 @@ class Machine:
         self.marks[i], self.rewards[i] = state["marks"], state["reward"]
         self.terminated[i], self.truncated[i] = state["terminated"], state["truncated"]
         self.active[i], self.said[i] = state["active"], state["said"]
+        self.decided_tick[i], self.answered = state["decided"], state["answered"]
+        self.activities[i] = Activity(*state["activity"])
         self._doing[i], self._answer[i], self._prefix[i] = state["doing"], state["answer"], state["prefix"]
         self.ratings.pop(i, None)
         self.failures.pop(i, None)

@@ -12,7 +12,7 @@ from typing import Any
 
 from propersim_env.clock import parse_time
 from propersim_env.persona import TRAITS, Persona, persona_from_dict
-from propersim_env.population_day import sample_activities, sample_routine, sample_timing, sample_wants
+from propersim_env.population_day import Day, sample_activities, sample_routine, sample_timing, sample_wants
 from propersim_env.population_tables import Draw, Json, Tables, tables
 from propersim_env.population_text import write_person, write_rubric
 from propersim_env.seeding import stream
@@ -52,7 +52,8 @@ def _sample(seed: int, index: int, t: Tables) -> Json:
     routine = sample_routine(draw, t, traits, works)
     activities = sample_activities(draw, t, t.occupations[occupation], liking)
     per_day = _per_day(draw, t, traits)
-    timing, day = sample_timing(draw, t, routine, activities, per_day)
+    day = Day.of(t, routine, activities, liking)
+    timing = sample_timing(draw, t, day, per_day)
     wants = sample_wants(draw, t, day, liking, timing, per_day)
     preferences = {
         "topics": liking,

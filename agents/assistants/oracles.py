@@ -16,6 +16,8 @@ from propersim_env.agents.users.simulated.day import DayPlan
 from propersim_env.clock import TICKS_PER_DAY, TICKS_PER_HOUR
 from propersim_env.seeding import stream
 
+PREFER_NEEDS = 0.02
+"""Added to the value of moments with an open need, so that among equal ones those are chosen."""
 TOPICS_TRIED = 4
 TEXTS_TRIED = 4
 MASS_EXPECTED = 0.8
@@ -93,7 +95,8 @@ def value_of_moments(resident: Resident, best_manner: float, know_content: bool)
     content = MASS_EXPECTED * wanted + (1 - MASS_EXPECTED) * rater.p.ungrounded + plan.noise[0] > 0
     manner = best_manner + plan.noise[3] > 0
     values: NDArray[np.float64] = (content.astype(float) + timing + manner + 1 - 2) / 2
-    return values
+    open_need = (plan.need_bits & ~mind.served) != 0
+    return values + PREFER_NEEDS * (open_need & (values > 0.5))
 
 
 def _best_topic_margin(resident: Resident, plan: DayPlan) -> NDArray[np.float64]:
@@ -162,7 +165,8 @@ class Oracle(_Privileged):
         spacing = max(1, int(rater.gap_ticks * rater.p.gap_tolerance) + 1)
         if resident.mind.delivered:
             first = max(first, resident.mind.last_tick + spacing - plan.day * TICKS_PER_DAY)
-        room = rater.dose_limit * 1.35 - rater.dose(resident.mind, resident.now)
+        # A day that begins rested holds per_day (1 + tolerance) recommendations: 1 / 0.64 of the dose limit, see dose_limit.
+        room = (rater.dose_limit - rater.dose(resident.mind, resident.now)) / 0.64
         values = value_of_moments(resident, self.best_manner, self.know_content)
         if not self.know_content:
             values = values + 0.5
@@ -186,7 +190,7 @@ class Oracle(_Privileged):
     def choose(self, resident: Resident) -> str:
         """What to say at a planned moment, or ``""`` when nothing earns anything after all."""
         text, marks = self.best_text(resident)
-        return text if marks >= 3 else ""
+        return text if marks >= 3 and resident.judge(text).marks & 4 else ""
 
 
 class TimingOracle(Oracle):

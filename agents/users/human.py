@@ -118,6 +118,8 @@ class HumanUser:
         self._now = self.users.reset(0, persona, seed)
         self._told, self._told_day = Activity("", ""), -1
         self.terminal.tell(f"You are {persona.describe()}", "cyan")
+        self.terminal.tell("\nWhen something is said to you, say which of four marks it earns, how you react and, if you like, "
+                           "why; ? explains.")  # fmt: skip
         return self._now
 
     def act(self, heard: str) -> UserTurn:
@@ -157,6 +159,7 @@ class HumanUser:
         marks = self._ask_marks()
         key = self._ask_reaction()
         reason = self.terminal.ask("why? (Enter: no reason) ").strip()
+        self.terminal.tell(f"  {marks.bit_count()} of 4", "green" if marks.bit_count() > 2 else "yellow")
         judgement = resident.judge(text)
         serves = 0
         if marks & 1 and judgement.topic >= 0:

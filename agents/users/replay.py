@@ -27,14 +27,16 @@ class ReplayUser:
         log: Path of a complete ``events-….jsonl`` file.
 
     Raises:
-        LogError: The log is incomplete, edited, or none.
-        ValueError: The log does not say what the resident did.
+        LogError: The log is incomplete or edited.
+        ValueError: There is no such file, or it does not say what the resident did.
     """
 
     deterministic = True
 
     def __init__(self, log: str) -> None:
         self.log = log
+        if not Path(log).is_file():
+            raise ValueError(f"log={log!r} is no file: give the path of one episode's events-….jsonl")
         self.episode = read_episode(Path(log))
         begin = self.episode.begin
         if begin["user"].get("options", {}).get("follow_through"):

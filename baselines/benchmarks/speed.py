@@ -14,6 +14,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,6 @@ def _rate(step: Callable[[], int], seconds: float = SECONDS) -> float:
 
 def pettingzoo_rate(name: str) -> float:
     """Agent steps a second of one of PettingZoo's classic games in its AEC loop."""
-    from importlib import import_module
-
     env = import_module(f"pettingzoo.classic.{name}").env()
 
     def episode() -> int:
@@ -99,7 +98,12 @@ def run_seconds(assistant: str, days: int, workers: int) -> float:
 def measure(homes: int = 256, days: int = 14) -> dict[str, Any]:
     """All figures; rates are steps or waking ticks a second."""
     texts = [t.text for t in load_setting().catalogue]
-    games = {name: pettingzoo_rate(name) for name in ("rps_v2", "tictactoe_v3")}
+    games = {}
+    for name in ("rps_v2", "tictactoe_v3"):
+        try:
+            games[name] = pettingzoo_rate(name)
+        except ImportError:
+            continue  # needs pettingzoo[classic]
     vector, memory = vector_rate(homes, days)
     return {
         "pettingzoo_agent_steps_per_second": games,

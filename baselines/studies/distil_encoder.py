@@ -43,14 +43,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scowl", type=Path, required=True, help="folder with english-words.10, british-words.10, ...")
     parser.add_argument("--wordnet", type=Path, required=True, help="folder with WordNet's data.noun, data.verb, ...")
     parser.add_argument("--dim", type=int, default=112, help="dimensions kept (default: %(default)s)")
-    parser.add_argument(
-        "--peak", type=int, default=31, help="largest quantised value, 127 at most (default: %(default)s)"
-    )
+    parser.add_argument("--peak", type=int, default=31, help="largest quantised value, 127 at most (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=15, help="passes over the sentences (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=4e-3, help="Adam's learning rate (default: %(default)s)")
-    parser.add_argument(
-        "--rarity", type=float, default=1e-4, help="a in the starting weight a / (a + p), p by Zipf's law"
-    )
+    parser.add_argument("--rarity", type=float, default=1e-4, help="a in the starting weight a / (a + p), p by Zipf's law")
     parser.add_argument("--max-megabytes", type=float, default=4.0, help="largest file allowed (default: %(default)s)")
     parser.add_argument("--cache", type=Path, help="folder that keeps the teacher's embeddings between runs")
     return parser.parse_args()
@@ -229,9 +225,7 @@ def main() -> None:
     table, factors = quantise(rows, options.peak)
     listing = np.frombuffer("\n".join(names).encode(), np.uint8)
     size = write_atomically(options.out, {"table": table, "factors": factors, "vocabulary": listing})
-    print(
-        f"{options.out.name}: {len(pieces)} pieces + {len(words)} words, {options.dim} dimensions, {size / 1e6:.2f} MB"
-    )
+    print(f"{options.out.name}: {len(pieces)} pieces + {len(words)} words, {options.dim} dimensions, {size / 1e6:.2f} MB")
     if size > options.max_megabytes * 1e6:
         raise SystemExit(f"{size} bytes is over --max-megabytes {options.max_megabytes}: lower --dim or --peak")
 

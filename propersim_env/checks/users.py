@@ -77,9 +77,9 @@ def _make(spec: Specification, options: Mapping[str, Any] | None) -> Any:
     try:
         return make_user(spec, **dict(options or {}))
     except (Exception, SystemExit) as error:
+        taught = isinstance(error, (ValueError, TypeError))  # the registry's own errors say what to do
         raise Broken("can be built", problem_text(error), "nothing can be run without it",
-                     "it needs reset(persona, seed) and act(heard), both returning a UserTurn; options as "
-                     "--user-option KEY=VALUE") from error  # fmt: skip
+                     "" if taught else "construct it in a Python shell, with the same options") from error  # fmt: skip
 
 
 def script(i: int) -> str:
@@ -112,6 +112,9 @@ def _call(life: Life, check: str, call: Any, when: str, before: int) -> None:
     try:
         turn = call()
     except (Exception, SystemExit) as error:
+        if before < 0:
+            raise Broken(check, problem_text(error), "it begins every episode: whom to play, and a seed (an int)",
+                         "def reset(self, persona, seed): … returns the first UserTurn") from error  # fmt: skip
         raise Broken(check, f"{problem_text(error)} {when}", "a user that raises ends the run: whatever an assistant says "
                      "must be survived", "rate what cannot be understood low, or return a turn with rating=None and "
                      "failure='…'") from error  # fmt: skip

@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     findings = []
     if not options.json:
         kind = {"assistant": "an assistant", "user": "a user", "env": "an environment"}[part]
-        OUT.print(f"checking {options.spec} as {kind}", style="bold", markup=False, highlight=False)
+        OUT.print(f"checking {options.spec} as {kind}", style="bold", markup=False, highlight=False, soft_wrap=True)
     for finding in _findings(options, part):
         findings.append(finding)
         if not options.json:

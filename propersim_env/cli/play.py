@@ -320,6 +320,7 @@ class Summary:
         persona = episode.begin["persona"]
         said = [d for d in episode.decisions() if d.text and d.rating is not None]
         ratings = [d.rating for d in said if d.rating is not None]
+        horizon = episode.end is not None and episode.end["reason"] == "horizon"
         last = max((d.tick for d in episode.decisions()), default=0)
         served = {(event["tick"] // TICKS_PER_DAY, need) for event in episode.said()
                   for need in event.get("terms", {}).get("serves", ())}  # fmt: skip
@@ -327,7 +328,7 @@ class Summary:
         needs = []
         for event in episode.days():
             for need in event.get("needs", ()):
-                reached = episode.complete or event["day"] * TICKS_PER_DAY + need["to"] <= last
+                reached = horizon or event["day"] * TICKS_PER_DAY + need["to"] <= last
                 state = "served" if (event["day"], need["id"]) in served else "missed" if reached else "not reached"
                 needs.append({
                     "day": event["day"], "from": time_text(need["from"]), "to": time_text(need["to"]), "state": state,

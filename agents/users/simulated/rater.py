@@ -71,6 +71,7 @@ class Rater:
         self.annoyance = max(0.5, 1 + annoyed)
         self.gap_ticks = persona.min_gap / MINUTES_PER_TICK
         self.dose_limit = p.dose_limit * persona.per_day + p.dose_slack
+        self.dose_scale = 0.25 * persona.per_day + 0.25  # margin 1 is a quarter of the day's recommendations below the limit
         liked, avoided = persona.communication["tones"], persona.communication["avoid_tones"]
         affinity = setting.tone_affinity
         self.tone_score = np.array([_tone_score(t.id, liked, avoided, affinity) for t in setting.tones])
@@ -264,7 +265,7 @@ class Rater:
     def _frequency(self, gap_ticks: float, dose: float) -> tuple[float, str]:
         p = self.p
         gap = min(1.5, (gap_ticks / self.gap_ticks - p.gap_tolerance) * 2)
-        room = min(1.5, (self.dose_limit - dose) / (0.25 * self.persona.per_day + 0.25) - 0.5)
+        room = min(1.5, (self.dose_limit - dose - 1) / self.dose_scale)
         margin = min(gap, room)
         return margin, "ok" if margin > 0 else ("gap" if gap <= room else "dose")
 
@@ -284,7 +285,7 @@ class Rater:
         excess = 0.0
         if mind.delivered:
             excess = max(0.0, 1 - (now - mind.last_tick) / (self.gap_ticks * p.gap_tolerance))
-        excess = max(excess, min(1.0, max(0.0, judgement.dose / self.dose_limit - 1)))
+        excess = max(excess, min(1.0, max(0.0, (judgement.dose + 1) / self.dose_limit - 1)))
         irrelevant = 0.0 if judgement.marks & 1 else p.fatigue_irrelevance
         mind.fatigue = min(p.fatigue_limit, judgement.fatigue + p.fatigue_excess * excess + irrelevant)
         mind.dose = judgement.dose + 1.0

@@ -167,7 +167,7 @@ class TextReader:
         Args:
             topics: The topics, in the order of `Reading.topics`.
             tones: The tones, in the order of `Reading.tones`.
-            prototypes: Catalogue texts as (text, topic id, tone id).
+            prototypes: Catalogue texts as (text, topic id, tone id); tone "" teaches the topic alone.
             encoder: The sentence encoder.
             settings: Constants of the learned part.
 
@@ -180,7 +180,7 @@ class TextReader:
         self.topic_ids = [topic.id for topic in topics]
         self.tone_ids = [tone.id for tone in tones]
         for text, topic, tone in prototypes:
-            if topic not in self.topic_ids or tone not in self.tone_ids:
+            if topic not in self.topic_ids or tone not in ("", *self.tone_ids):
                 raise ValueError(f"prototype {text!r} has topic {topic!r} and tone {tone!r}: add the missing one to the "
                                  "setting's topics.json or tones.json, or correct the catalogue")  # fmt: skip
         self._named = _own_keywords(topics, self.rules.function_words)
@@ -213,9 +213,7 @@ class TextReader:
         flags = self.rules.pattern_flags(cleaned.lowered) | self._shape_flags(cleaned, words, coverage)
         if negated:
             flags.add("negated")
-        topics = self._topics(
-            positive, embedding if positive == cleaned.lowered else self.encoder.encode([positive])[0]
-        )
+        topics = self._topics(positive, embedding if positive == cleaned.lowered else self.encoder.encode([positive])[0])
         tones = self._tones(cleaned, words)
         if not flags.isdisjoint({"empty", "gibberish", "foreign"}):
             topics, tones = np.zeros_like(topics), np.zeros_like(tones)
@@ -291,12 +289,13 @@ class TextReader:
         return _Ridge(bags, dense, targets, weights, self.settings.ridge, self.settings.word_weight)
 
     def _fit_tones(self, tones: Sequence[ToneLike], prototypes: Sequence[tuple[str, str, str]]) -> _Ridge:
-        texts = [(text, self.tone_ids.index(tone)) for text, _, tone in prototypes]
+        texts = [(text, self.tone_ids.index(tone)) for text, _, tone in prototypes if tone]
+        spoken = len(texts)
         texts += [(marker, index) for index, tone in enumerate(tones) for marker in tone.markers]
         cleaned = [self.rules.clean(text) for text, _ in texts]
         features = [self._tone_features(one, WORD.findall(one.lowered)) for one in cleaned]
         targets = np.eye(len(tones))[[index for _, index in texts]]
-        weights = np.array([1.0] * len(prototypes) + [0.2] * (len(texts) - len(prototypes)))
+        weights = np.array([1.0] * spoken + [0.2] * (len(texts) - spoken))
         dense = np.stack([cues for _, cues in features])
         return _Ridge([bag for bag, _ in features], dense, targets, weights, self.settings.tone_ridge, 1.0)
 

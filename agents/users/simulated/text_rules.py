@@ -141,7 +141,8 @@ class TextRules:
         content = Counter(word for word in words if word not in self.function_words)
         if content and content.most_common(1)[0][1] >= limits["repeats"] * max(1.0, len(words) / 60):
             return True
-        if named_topics >= limits["stuffed_topics"] or limits["listed_topics"] <= named_topics <= parts:
+        piled = named_topics >= max(limits["stuffed_topics"], limits["named_share"] * content.total())
+        if piled or limits["listed_topics"] <= named_topics <= parts:
             return True
         if len(words) < limits["stuffing_words"]:
             return False
