@@ -24,6 +24,7 @@ from propersim_env.messages import Rating
 
 FORMAT = 1
 _HEX = b"0123456789abcdef"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
 class LogError(ValueError):
@@ -32,9 +33,7 @@ class LogError(ValueError):
 
 def encode(event: Mapping[str, Any]) -> bytes:
     """One event as a line of JSON."""
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
-        "utf-8", "surrogatepass"
-    )
+    return _encode(event).encode("utf-8", "surrogatepass")
 
 
 class EpisodeLog:

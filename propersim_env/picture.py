@@ -7,26 +7,33 @@ drawn once and kept.
 from __future__ import annotations
 
 import math
-import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from propersim_env.clock import TICKS_PER_DAY, time_text
 from propersim_env.messages import DIMENSIONS
-from propersim_env.rendering import REACTION_WORDS, Scene, clean
-from propersim_env.setting import Room, Setting
-
-try:
-    from PIL import Image, ImageDraw, ImageFont
-except ImportError as problem:
-    raise ImportError('rendering "rgb_array" needs Pillow: pip install "propersim[plot]"') from problem
+from propersim_env.picture_layout import (
+    FIGURE,
+    PLAN_AREA,
+    Box,
+    Label,
+    Plan,
+    around,
+    drawable,
+    figure_place,
+    font,
+    grown,
+    plan_of,
+    wrap,
+)
+from propersim_env.rendering import REACTION_WORDS, Scene
+from propersim_env.setting import Setting
 
 WIDTH, HEIGHT = 960, 720
-PLAN_AREA = (20, 20, 692, 500)
 _SIDE = (716, 20, 940, 500)
 _BUBBLE = (84, 520, 470, 700)
 _CARD = (490, 520, 940, 700)
@@ -74,9 +81,9 @@ def _background(setting: Setting | None) -> Image.Image:
     """Everything that stays the same from frame to frame."""
     large = Image.new("RGB", (WIDTH * _SMOOTH, HEIGHT * _SMOOTH), _PAPER)
     draw = ImageDraw.Draw(large)
-    for box in (_SIDE, _CARD, _BUBBLE):
-        _rounded(draw, grown((box[0], box[1] + 2, box[2], box[3] + 2), 1), 14, "#e4ddd3")
-        _rounded(draw, box, 14, _WHITE)
+    for x0, y0, x1, y1 in (_SIDE, _CARD, _BUBBLE):
+        _rounded(draw, (x0 - 1, y0 + 1, x1 + 1, y1 + 3), 14, "#e4ddd3")
+        _rounded(draw, (x0, y0, x1, y1), 14, _WHITE)
     draw.polygon(_large((_BUBBLE[0] - 14, 640, _BUBBLE[0] + 4, 622, _BUBBLE[0] + 4, 650)), fill=_WHITE)
     _draw_assistant(draw)
     plan = plan_of(setting) if setting else Plan({}, {}, {}, {})
@@ -128,50 +135,30 @@ def _draw_resident(image: Image.Image, draw: ImageDraw.ImageDraw, scene: Scene, 
         return
     plan, room, thing = plan_of(setting), scene.room.id, scene.activity.object
     draw.rectangle(grown(plan.rooms[room], -1), outline=_ACCENT, width=3)
-    label = plan.labels.get((room, thing))
-    if (room, thing) in plan.marks:
-        x, y = plan.marks[room, thing]
-        image.paste(_ACCENT, (round(x) - 9, round(y) - 9), _ring())
-    if label is not None:
-        x0, y0, x1, y1 = grown(label.box, 1)
-        draw.rounded_rectangle((x0 - 3, y0 - 1, x1 + 3, y1 + 1), 5, fill=_ACCENT)
-        _draw_label(draw, label, _WHITE)
     x, y = figure_place(setting, room, thing)
     figure = _figure()
     image.paste(figure, (round(x - figure.width / 2), round(y - figure.height / 2)), figure)
-
-
-_FIGURE = (28, 46)
-
-
-@lru_cache(maxsize=512)
-def figure_place(setting: Setting, room: str, thing: str) -> tuple[float, float]:
-    """Where the middle of the figure goes: near its object, where it hides least."""
-    plan = plan_of(setting)
-    box = plan.rooms[room]
-    at = plan.marks.get((room, thing))
-    middle = at or ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-    names = [label.box for label in plan.labels.values()] + [label.box for label in plan.names.values()]
-    things = [around(mark, 8) for mark in plan.marks.values()]
-    best, place = math.inf, middle
-    for dx in range(-90, 91, 3):
-        for dy in range(-90, 91, 3):
-            x, y = middle[0] + dx, middle[1] + dy
-            spot = (x - _FIGURE[0] / 2, y - _FIGURE[1] / 2, x + _FIGURE[0] / 2, y + _FIGURE[1] / 2)
-            if not within(spot, box, 3):
-                continue
-            hidden = sum(overlap(spot, name) for name in names) + 0.6 * sum(overlap(spot, mark) for mark in things)
-            cost = math.hypot(dx, dy) + hidden
-            if cost < best:
-                best, place = cost, (x, y)
-    return place
+    label = plan.labels.get((room, thing))
+    boxes: list[tuple[tuple[int, int, int, int], int]] = []
+    if (room, thing) in plan.marks:
+        x, y = (round(v) for v in plan.marks[room, thing])
+        boxes.append(((x - 5, y - 5, x + 6, y + 6), 3))
+    if label is not None:
+        left, top, right, bottom = (round(v) for v in label.box)
+        boxes.append(((left - 3, top - 2, right + 4, bottom + 2), 6))
+    for (x0, y0, x1, y1), radius in boxes:
+        _paste_rounded(image, (x0 - 1, y0 - 1, x1 + 1, y1 + 1), radius + 1, _WHITE)
+    for box, radius in boxes:
+        _paste_rounded(image, box, radius, _ACCENT)
+    if label is not None:
+        _draw_label(draw, label, _WHITE)
 
 
 @lru_cache(maxsize=1)
 def _figure() -> Image.Image:
     """The resident, seen from the front, with a white edge."""
-    width, height, k = *_FIGURE, 6
-    large = Image.new("RGBA", (width * k, height * k), (255, 255, 255, 0))
+    k = 6
+    large = Image.new("RGBA", (28 * k, 46 * k), (255, 255, 255, 0))
     draw = ImageDraw.Draw(large)
 
     def person(edge: float, colours: tuple[str, str, str]) -> None:
@@ -181,17 +168,24 @@ def _figure() -> Image.Image:
         draw.rounded_rectangle([v * k for v in (5 - edge, 17 - edge, 23 + edge, 35 + edge)], 7 * k, fill=body)
         draw.ellipse([v * k for v in (7.5 - edge, 2 - edge, 20.5 + edge, 15 + edge)], fill=head)
 
-    person(1.8, (_WHITE, _WHITE, _WHITE))
+    person(1.6, (_WHITE, _WHITE, _WHITE))
     person(0, (_ACCENT, "#e9b48c", _INK))
     draw.chord([v * k for v in (7.5, 2, 20.5, 15)], 180, 360, fill="#4b3325")
+    return large.resize(FIGURE, Image.Resampling.LANCZOS)
+
+
+def _paste_rounded(image: Image.Image, box: tuple[int, int, int, int], radius: float, colour: str) -> None:
+    """Fill a rounded rectangle with smooth corners."""
+    mask = _rounded_mask(box[2] - box[0], box[3] - box[1], radius)
+    image.paste(colour, box, mask)
+
+
+@lru_cache(maxsize=128)
+def _rounded_mask(width: int, height: int, radius: float) -> Image.Image:
+    k = 4
+    large = Image.new("L", (width * k, height * k), 0)
+    ImageDraw.Draw(large).rounded_rectangle((0, 0, width * k - 1, height * k - 1), radius * k, fill=255)
     return large.resize((width, height), Image.Resampling.LANCZOS)
-
-
-@lru_cache(maxsize=1)
-def _ring() -> Image.Image:
-    large = Image.new("L", (18 * 6, 18 * 6), 0)
-    ImageDraw.Draw(large).ellipse((6, 6, 101, 101), fill=255)
-    return large.resize((18, 18), Image.Resampling.LANCZOS)
 
 
 def _draw_side(image: Image.Image, draw: ImageDraw.ImageDraw, scene: Scene) -> None:
@@ -203,7 +197,7 @@ def _draw_side(image: Image.Image, draw: ImageDraw.ImageDraw, scene: Scene) -> N
     _text(draw, (x + 98, y + 46), weekday, 15, _INK)
     _text(draw, (x + 98, y + 66), f"day {scene.day + 1}", 13, _SOFT)
     _text(draw, (x, y + 100), date, 13, _SOFT)
-    _draw_hours(draw, (x, y + 126), _SIDE[2] - _SIDE[0] - 36, scene.tick % TICKS_PER_DAY)
+    _draw_hours(image, draw, (x, y + 126), _SIDE[2] - _SIDE[0] - 36, scene.tick % TICKS_PER_DAY)
     y += 168
     width = _SIDE[2] - x - 16
     y = round(_block(draw, (x, y), wrap(drawable(scene.persona, 60)[0], 18, width, 2), 18, _INK))
@@ -213,11 +207,11 @@ def _draw_side(image: Image.Image, draw: ImageDraw.ImageDraw, scene: Scene) -> N
     _draw_total(image, draw, scene)
 
 
-def _draw_hours(draw: ImageDraw.ImageDraw, at: tuple[float, float], width: float, tick: int) -> None:
+def _draw_hours(image: Image.Image, draw: ImageDraw.ImageDraw, at: tuple[int, int], width: int, tick: int) -> None:
     """The day as a bar, filled up to now."""
     x, y = at
-    draw.rounded_rectangle((x, y, x + width, y + 6), 3, fill="#ebe6ee")
-    draw.rounded_rectangle((x, y, x + max(6, width * tick / TICKS_PER_DAY), y + 6), 3, fill=_ACCENT)
+    _paste_rounded(image, (x, y, x + width, y + 6), 3, "#ebe6ee")
+    _paste_rounded(image, (x, y, x + max(6, width * tick // TICKS_PER_DAY), y + 6), 3, _ACCENT)
     for hour in (0, 6, 12, 18, 24):
         anchor = "la" if hour == 0 else "ra" if hour == 24 else "ma"
         _text(draw, (x + width * hour / 24, y + 10), str(hour), 11, _SOFT, anchor)
@@ -287,7 +281,8 @@ def _draw_bubble(draw: ImageDraw.ImageDraw, scene: Scene) -> None:
         _text(draw, ((x0 + x1) / 2, (y0 + y1) / 2 + 6), silent, 18, _FAINT, "mm")
         return
     said, missing = drawable(scene.said)
-    note = f"{missing} characters are not in this font: see render_mode=\"ansi\"" if missing else ""
+    lacks = "1 character is" if missing == 1 else f"{missing} characters are"
+    note = f'{lacks} not in this font: see render_mode="ansi"' if missing else ""
     space = y1 - y0 - 50 - (16 if note else 0)
     for size in (20, 17, 15, 13):
         most = int(space / round(size * 1.35))
@@ -296,7 +291,7 @@ def _draw_bubble(draw: ImageDraw.ImageDraw, scene: Scene) -> None:
             break
     _block(draw, (x, y0 + 36), wrap(said, size, width, most), size, _INK)
     if note:
-        _text(draw, (x, y1 - 22), note, 11, _SOFT)
+        _text(draw, (x, y1 - 24), note, 12, _SOFT)
 
 
 def _draw_card(image: Image.Image, draw: ImageDraw.ImageDraw, scene: Scene) -> None:
@@ -306,12 +301,17 @@ def _draw_card(image: Image.Image, draw: ImageDraw.ImageDraw, scene: Scene) -> N
     _text(draw, (x0 + 18, y0 + 14), drawable(scene.notice or "The resident's rating", 90)[0], 12,
           _BAD if scene.notice else _SOFT)  # fmt: skip
     for i, name in enumerate(DIMENSIONS):
-        middle = y0 + 52 + i * 36
+        middle = y0 + 51 + i * 35
         mark = -1 if scene.rating is None else scene.rating.marks >> i & 1
         image.paste(_dot(mark), (x0 + 18, middle - 10))
         _text(draw, (x0 + 46, middle), name, 14, _INK if mark >= 0 else _SOFT, "lm")
         lines = wrap(drawable(reasons.get(name, ""), 300)[0], 12, x1 - x0 - 46 - 112 - 14, 2)
         _block(draw, (x0 + 46 + 112, middle - len(lines) * 8 + 1), lines, 12, _SOFT, 1.3)
+
+
+_STROKES: dict[int, tuple[tuple[float, ...], ...]] = {
+    0: ((6.8, 6.8, 13.2, 13.2), (13.2, 6.8, 6.8, 13.2)), 1: ((5.8, 10.2, 8.8, 13.2, 14.4, 7),),
+}  # fmt: skip
 
 
 @lru_cache(maxsize=3)
@@ -321,7 +321,6 @@ def _dot(mark: int) -> Image.Image:
     large = Image.new("RGB", (20 * k, 20 * k), _WHITE)
     draw = ImageDraw.Draw(large)
     draw.ellipse((k, k, 19 * k, 19 * k), fill=("#e4dfe8" if mark < 0 else _GOOD if mark else _BAD))
-    strokes = {1: [(5.8, 10.2, 8.8, 13.2, 14.4, 7)], 0: [(6.8, 6.8, 13.2, 13.2), (13.2, 6.8, 6.8, 13.2)]}.get(mark, [])
-    for stroke in strokes:
+    for stroke in _STROKES.get(mark, ()):
         draw.line([v * k for v in stroke], fill=_WHITE, width=2 * k, joint="curve")
     return large.resize((20, 20), Image.Resampling.LANCZOS)

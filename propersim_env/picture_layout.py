@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+
+from PIL import ImageFont
 
 from propersim_env.rendering import clean
 from propersim_env.setting import Room, Setting
 
-try:
-    from PIL import ImageFont
-except ImportError as problem:
-    raise ImportError('rendering "rgb_array" needs Pillow: pip install "propersim[plot]"') from problem
-
 PLAN_AREA = (20, 20, 692, 500)
+"""Where the floor plan goes, in pixels."""
+
+FIGURE = (30, 49)
+"""Width and height of the resident's figure."""
 
 Box = tuple[float, float, float, float]
 
@@ -55,12 +56,13 @@ class Plan:
 _SPELLED = str.maketrans({"—": "-", "–": "-", "−": "-", "‐": "-", "‑": "-", "′": "'", "″": '"', "€": "EUR", "→": ">", "•": "·",
                           "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ı": "i", "œ": "oe", "Œ": "OE"})  # fmt: skip
 _MISSING = "\uffff"
+_LONGEST = 250  # characters: no line of ours holds so many, and long ones are slow to measure
 
 
 @lru_cache(maxsize=32)
-def font(size: int) -> ImageFont.FreeTypeFont:
-    font: ImageFont.FreeTypeFont = ImageFont.load_default(size)
-    return font
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font; no font file is needed."""
+    return ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -70,7 +72,7 @@ def has(c: str) -> bool:
     return c.isspace() or mask.size != missing.size or bytes(mask) != bytes(missing)
 
 
-def drawable(text: str, limit: int = 1200) -> tuple[str, int]:
+def drawable(text: str, limit: int = 700) -> tuple[str, int]:
     """A text as the font can draw it, and how many of its characters are boxes; accents that it lacks are left off."""
     drawn: list[str] = []
     missing = 0
@@ -86,6 +88,7 @@ def drawable(text: str, limit: int = 1200) -> tuple[str, int]:
 
 @lru_cache(maxsize=1 << 13)
 def text_width(text: str, size: int) -> float:
+    """Width of a line in pixels."""
     return float(font(size).getlength(text))
 
 
@@ -96,7 +99,7 @@ def wrap(text: str, size: int, width: float, most: int) -> list[str]:
         rest = word
         while rest:
             joined = f"{lines[-1]} {rest}" if lines[-1] else rest
-            if text_width(joined, size) <= width:
+            if len(joined) <= _LONGEST and text_width(joined, size) <= width:
                 lines[-1] = joined
                 break
             if lines[-1]:
@@ -145,24 +148,20 @@ def plan_of(setting: Setting) -> Plan:
     names: dict[str, Label] = {}
     labels: dict[tuple[str, str], Label] = {}
     for room in setting.rooms:
-        own = [around(marks[room.id, o], 9) for o in room.objects]
-        name = _name_label(room, rooms[room.id], own)
+        name, placed = _room_labels(room, rooms[room.id], {o: marks[room.id, o] for o in room.objects})
         if name is not None:
             names[room.id] = name
-        taken = own + ([grown(name.box, 3)] if name else [])
-        for object_id, (text, _) in room.objects.items():
-            label = _object_label(text, marks[room.id, object_id], rooms[room.id], taken)
-            if label is not None:
-                labels[room.id, object_id] = label
-                taken.append(label.box)
+        labels.update({(room.id, object_id): label for object_id, label in placed.items()})
     return Plan(rooms, marks, names, labels)
 
 
 def around(at: tuple[float, float], radius: float) -> Box:
+    """The square about a point."""
     return at[0] - radius, at[1] - radius, at[0] + radius, at[1] + radius
 
 
 def grown(box: Box, by: float) -> Box:
+    """The box, larger by so many pixels on each side."""
     return box[0] - by, box[1] - by, box[2] + by, box[3] + by
 
 
@@ -172,6 +171,7 @@ def overlap(a: Box, b: Box) -> float:
 
 
 def within(box: Box, room: Box, margin: float) -> bool:
+    """Whether a box lies in a room and as far from its walls."""
     return (box[0] >= room[0] + margin and box[1] >= room[1] + margin
             and box[2] <= room[2] - margin and box[3] <= room[3] - margin)  # fmt: skip
 
@@ -196,6 +196,42 @@ def _name_label(room: Room, box: Box, taken: Sequence[Box]) -> Label | None:
     return None
 
 
+def _room_labels(
+    room: Room, box: Box, marks: Mapping[str, tuple[float, float]]
+) -> tuple[Label | None, dict[str, Label]]:
+    """Labels of a room and its objects: the room's name in the middle, or where that costs a label, where it fits then."""
+    own = [around(at, 7) for at in marks.values()]
+    name = _name_label(room, box, own)
+    labels = _object_labels(room, marks, box, own + ([grown(name.box, 3)] if name else []))
+    if len(labels) < len(marks):
+        more = _object_labels(room, marks, box, own)
+        other = _name_label(room, box, own + [label.box for label in more.values()])
+        if other is not None and len(more) > len(labels):
+            return other, more
+    return name, labels
+
+
+def _object_labels(
+    room: Room, marks: Mapping[str, tuple[float, float]], box: Box, taken: Sequence[Box]
+) -> dict[str, Label]:
+    """Labels of a room's objects. Those that found no space are tried first the next time, a few times over."""
+    order = list(room.objects)
+    best: dict[str, Label] = {}
+    for _ in range(8):
+        placed: dict[str, Label] = {}
+        for object_id in order:
+            others = [*taken, *(label.box for label in placed.values())]
+            label = _object_label(room.objects[object_id][0], marks[object_id], box, others)
+            if label is not None:
+                placed[object_id] = label
+        if len(placed) > len(best):
+            best = placed
+        if len(best) == len(order):
+            break
+        order.sort(key=lambda object_id: object_id in placed)
+    return best
+
+
 def _object_label(name: str, at: tuple[float, float], room: Box, taken: Sequence[Box]) -> Label | None:
     """An object's name beside its mark: on one line or two, wherever there is space."""
     text = drawable(name, 40)[0]
@@ -206,13 +242,40 @@ def _object_label(name: str, at: tuple[float, float], room: Box, taken: Sequence
         x, y = at
         corners = [(x + 10, y - height / 2), (x - 10 - width, y - height / 2), (x - width / 2, y + 9),
                    (x - width / 2, y - 9 - height), (x - 6, y + 9), (x - width + 6, y + 9), (x - 6, y - 9 - height),
-                   (x - width + 6, y - 9 - height)]  # fmt: skip
+                   (x - width + 6, y - 9 - height), (x + 10, y - height + 5), (x + 10, y - 5),
+                   (x - 10 - width, y - height + 5), (x - 10 - width, y - 5)]  # fmt: skip
         for left, top in corners:
             box = (left, top, left + width, top + height)
             near = (left - 2, top - 1, left + width + 2, top + height + 1)
-            if within(box, room, 4) and not any(overlap(near, other) > (1 if other == around(at, 9) else 0)
-                                                 for other in taken):  # fmt: skip
+            if within(box, room, 4) and not any(overlap(near, other) for other in taken):
                 return Label(lines, size, box)
     return None
 
 
+_OFFSETS = sorted((math.hypot(dx, dy), dx, dy) for dx in range(-90, 91, 3) for dy in range(-90, 91, 3))
+
+
+@lru_cache(maxsize=512)
+def figure_place(setting: Setting, room: str, thing: str) -> tuple[float, float]:
+    """Where the middle of the figure goes: near its object, where it hides least."""
+    plan = plan_of(setting)
+    box = plan.rooms[room]
+    at = plan.marks.get((room, thing))
+    middle = at or ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    own = plan.labels.get((room, thing))
+    covers = [(label.box, 2.0) for key, label in plan.labels.items() if key[0] == room and label is not own]
+    covers += [(plan.names[room].box, 1.0)] if room in plan.names else []
+    covers += [(around(mark, 8), 0.6) for (owner, _), mark in plan.marks.items() if owner == room]
+    best, place = math.inf, middle
+    for distance, dx, dy in _OFFSETS:
+        if distance >= best:
+            break
+        x, y = middle[0] + dx, middle[1] + dy
+        spot = (x - FIGURE[0] / 2, y - FIGURE[1] / 2, x + FIGURE[0] / 2, y + FIGURE[1] / 2)
+        if within(spot, box, 3):
+            hidden = sum(weight * overlap(spot, other) for other, weight in covers)
+            if own is not None:  # its label is drawn over the figure: that may hide the body, but not the head
+                hidden += 0.1 * overlap(spot, own.box) + 2 * overlap((*spot[:3], spot[1] + FIGURE[1] * 0.36), grown(own.box, 3))
+            if distance + hidden < best:
+                best, place = distance + hidden, (x, y)
+    return place

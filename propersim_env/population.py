@@ -52,7 +52,7 @@ def _sample(seed: int, index: int, t: Tables) -> Json:
     routine = sample_routine(draw, t, traits, works)
     activities = sample_activities(draw, t, t.occupations[occupation], liking)
     per_day = _per_day(draw, t, traits)
-    day = Day.of(t, routine, activities, liking)
+    day = Day(t, routine, activities, liking)
     timing = sample_timing(draw, t, day, per_day)
     wants = sample_wants(draw, t, day, liking, timing, per_day)
     preferences = {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import exp
+
+import numpy as np
+from numpy.typing import NDArray
 
 from propersim_env.clock import parse_time
 from propersim_env.population_tables import Draw, Json, Tables
@@ -27,62 +30,73 @@ class Slot:
         return {"from": clock(self.start), "to": clock(self.end), "days": self.days, "label": self.label}
 
 
-@dataclass(eq=False)
 class Day:
     """When this person can be found at what.
 
     Attributes:
         at: Minutes of ``wake``, ``sleep`` and the meals on a weekday.
         work: Blocks of work.
-        kinds: Own and common activities that are this person's.
+        own: Activities of one's own.
+        kinds: These and the common activities that are this person's.
     """
 
-    at: dict[str, int]
-    work: list[Span]
-    kinds: tuple[ActivityKind, ...]
-    own: frozenset[str]
-    _spans: dict[tuple[str, bool], list[Span]] = field(default_factory=dict)
+    def __init__(self, t: Tables, routine: Json, activities: Sequence[Json], liking: dict[str, float]) -> None:
+        self.at = {key: parse_time(routine[key]) for key in ("wake", "sleep", "breakfast", "lunch", "dinner")}
+        self.work = [(parse_time(w["from"]), parse_time(w["to"])) for w in routine["work"]]
+        self.own = tuple(map(ActivityKind.from_dict, activities))
+        least = t.n.needs_liking
+        common = (k for k in t.setting.activities if not k.needs or liking.get(k.needs, 0.0) > least)
+        self.kinds = (*self.own, *common)
+        self._tables: dict[bool, tuple[NDArray[np.int64], dict[str, float]]] = {}
 
-    @staticmethod
-    def of(t: Tables, routine: Json, activities: Sequence[Json], liking: dict[str, float]) -> Day:
-        """The day that a routine, own activities and likings make."""
-        own = tuple(map(ActivityKind.from_dict, activities))
-        common = (k for k in t.setting.activities if not k.needs or liking.get(k.needs, 0.0) > t.n.needs_liking)
-        return Day(
-            at={key: parse_time(routine[key]) for key in ("wake", "sleep", "breakfast", "lunch", "dinner")},
-            work=[(parse_time(w["from"]), parse_time(w["to"])) for w in routine["work"]],
-            kinds=(*own, *common), own=frozenset(k.id for k in own),
-        )  # fmt: skip
+    def present(self, span: Span, days: str, minutes: int) -> tuple[list[ActivityKind], dict[str, float]]:
+        """What can occur for so many minutes of a window on those days.
 
-    def spans(self, kind: ActivityKind, weekend: bool) -> list[Span]:
-        """When the activity can occur on a weekday or at weekends."""
-        key = (kind.id, weekend)
-        if key not in self._spans:
-            excluded = kind.days == ("weekdays" if weekend else "weekend")
-            self._spans[key] = [] if excluded else self._possible(kind, weekend)
-        return self._spans[key]
+        Returns:
+            The activities, and for each category the share (by weight) of its activities that are among them.
+        """
+        weekend = days == "weekend"
+        if weekend not in self._tables:
+            self._tables[weekend] = self._table(weekend)
+        table, weights = self._tables[weekend]
+        overlap = np.minimum(table[1], span[1]) - np.maximum(table[0], span[0])
+        places = dict.fromkeys(table[2, overlap >= minutes].tolist())
+        kinds = [self.kinds[i] for i in places if self.kinds[i].days in ("all", days)]
+        share: dict[str, float] = {}
+        for kind in kinds:
+            share[kind.category] = share.get(kind.category, 0.0) + kind.weight / weights[kind.category]
+        return kinds, share
 
-    def _possible(self, kind: ActivityKind, weekend: bool) -> list[Span]:
-        wake, sleep, work = self.at["wake"], self.at["sleep"], [] if weekend else self.work
+    def _table(self, weekend: bool) -> tuple[NDArray[np.int64], dict[str, float]]:
+        """Start, end and place of all spans, shape (3, spans); and each category's weight."""
+        rows, weights = [], dict[str, float]()
+        work = [] if weekend else self.work
+        free = without([(self.at["wake"], self.at["sleep"])], work)
+        for i, kind in enumerate(self.kinds):
+            if kind.days == ("weekdays" if weekend else "weekend"):
+                continue
+            spans = self._possible(kind, work, free)
+            if spans:
+                weights[kind.category] = weights.get(kind.category, 0.0) + kind.weight
+                rows += [(s, e, i) for s, e in spans]
+        return np.array(rows, np.int64).reshape(-1, 3).T, weights
+
+    def _possible(self, kind: ActivityKind, work: list[Span], free: list[Span]) -> list[Span]:
+        """When the activity can occur: around its meal, at work, in free time, before and after the night."""
         if kind.meal:
             meal = self.at[kind.meal]
             return [(meal - 60, meal) if kind.category == "cooking" else (meal - 15, meal + 40)]
         if kind.category in ("sleep", "away", "eating", "cooking"):
             return []
+        wake, sleep = self.at["wake"], self.at["sleep"]
         if kind.category == "washing":
             possible = [(wake, wake + 40), (sleep - 40, sleep)]
-        elif kind.category == "work":
-            possible = work
+        elif kind.category == "rest":
+            possible = [(wake, sleep)]
         else:
-            possible = [(wake, sleep)] if kind.category == "rest" else without([(wake, sleep)], work)
+            possible = work if kind.category == "work" else free
         low, high = kind.hours
-        return [(max(s, low), min(e, high)) for s, e in possible if min(e, high) > max(s, low)]
-
-    def occurs(self, kind: ActivityKind, span: Span, days: str, minutes: int) -> bool:
-        """Whether it can occur for so many minutes of a window on those days."""
-        if kind.days != "all" and kind.days != days:
-            return False
-        return any(min(e, span[1]) - max(s, span[0]) >= minutes for s, e in self.spans(kind, days == "weekend"))
+        return [(s if s > low else low, e if e < high else high) for s, e in possible if e > low and s < high]
 
 
 def clock(minute: float) -> str:
@@ -105,10 +119,9 @@ def _to(value: float, step: int) -> int:
 def sample_routine(draw: Draw, t: Tables, traits: Sequence[float], works: bool) -> Json:
     """Times of waking, meals, work and sleep."""
     n, mean = t.n, parse_time(t.n.wake["mean"])
-    spread = {"mean": mean, "sd": n.wake["sd"], "low": parse_time(n.wake["low"]), "high": parse_time(n.wake["high"])}
     morningness = t.leanings["morningness"]
     late = -(morningness.of(traits) + morningness.rest * float(draw.normal()))
-    wake = _to(min(max(mean + spread["sd"] * late, spread["low"]), spread["high"]), 5)
+    wake = _to(min(max(mean + n.wake["sd"] * late, parse_time(n.wake["low"])), parse_time(n.wake["high"])), 5)
 
     def near(key: str, least: float = 0.0, most: float = 1440.0) -> int:
         spec = getattr(n, key)
@@ -120,15 +133,14 @@ def sample_routine(draw: Draw, t: Tables, traits: Sequence[float], works: bool) 
     breakfast = _to(wake + draw.between(*n.breakfast["after_wake"]), 5)
     lunch = near("lunch", least=breakfast + n.lunch["after_breakfast"])
     dinner = near("dinner", lunch + n.dinner["after_lunch"], sleep - n.dinner["before_sleep"])
-    shift = n.weekend_shift
-    later = min(max(shift["mean"] + shift["sd"] * float(draw.normal()), 0), shift["high"], 1440 - sleep)
+    later = min(max(_to(draw.gauss(n.weekend_shift), n.weekend_shift["step"]), 0), (1440 - sleep) // 5 * 5)
     work = _work(draw, t, traits, breakfast, lunch, dinner) if works else []
     days = n.work_days["days"]
     if work and not draw.chance(n.work_days["five"]):
         days = draw.some(days, len(days) - 1)
     return {
         "wake": clock(wake), "sleep": clock(sleep),
-        "weekend_shift_minutes": int(later // shift["step"]) * shift["step"],
+        "weekend_shift_minutes": later,
         "breakfast": clock(breakfast), "lunch": clock(lunch), "dinner": clock(dinner),
         "work": [{"from": clock(s), "to": clock(e)} for s, e in work], "work_days": list(days) if work else [],
         "consistency": round(draw.gauss(n.consistency, t.leanings["consistency"], traits), 2),
@@ -198,7 +210,7 @@ def sample_timing(draw: Draw, t: Tables, day: Day, per_day: float) -> Json:
 def _left_alone(draw: Draw, t: Tables, day: Day) -> list[str]:
     spec, categories = t.n.unwanted_activity, t.setting.categories
     alone = [c for c, p in spec["categories"].items() if c in categories and draw.chance(p) and (c != "work" or day.work)]
-    for kind in day.kinds[: len(day.own)]:
+    for kind in day.own:
         if kind.absorption >= spec["absorbing"] and kind.category not in alone and draw.chance(spec["own_absorbing"]):
             alone.append(kind.id)
     return alone[: spec["most"]]
@@ -288,6 +300,7 @@ def sample_wants(
     windows = [Slot(parse_time(w["from"]), parse_time(w["to"]), w["days"], w["label"]) for w in timing["wanted"]]
     lengths = [float(w.end - w.start) for w in windows]
     places = [*range(len(windows)), *(draw.index(lengths) for _ in range(len(windows), number))]
+    alone = frozenset(timing["unwanted_activities"])
     wants: list[Json] = []
     used: set[tuple[str, str]] = set()
     for window in (windows[i] for i in sorted(places)):
@@ -299,13 +312,15 @@ def sample_wants(
         ]  # fmt: skip
         if not open_topics:
             continue
-        topic, kinds = _want_topic(draw, t, day, liking, open_topics, counts, span, days, timing)
+        present, share = day.present(span, days, t.n.situation["overlap"])
+        present = [k for k in present if k.id not in alone and k.category not in alone]
+        topic, kinds = _want_topic(draw, t, liking, open_topics, counts, present)
         used.add((topic, window.label))
         again = f"_{counts[topic] + 1}" if any(w["id"] == _want_id(topic, window) for w in wants) else ""
         strength = 0.35 + 0.6 * liking[topic] + draw.between(-0.15, 0.15)
         wants.append({
             "id": _want_id(topic, window) + again, "topic": topic,
-            "activities": _situation(draw, t, day, kinds, span, days, timing["unwanted_activities"]),
+            "activities": _situation(draw, t, day, kinds, present, share),
             "from": clock(span[0]), "to": clock(span[1]), "days": days,
             "weight": round(min(max(strength, 0.3), 1.0), 1), "why": draw.pick(t.wording["why"]),
         })  # fmt: skip
@@ -338,44 +353,45 @@ def _want_days(draw: Draw, t: Tables, day: Day, window: Slot) -> str:
 
 
 def _want_topic(
-    draw: Draw, t: Tables, day: Day, liking: dict[str, float], topics: Sequence[str], counts: dict[str, int],
-    span: Span, days: str, timing: Json,
+    draw: Draw, t: Tables, liking: dict[str, float], topics: Sequence[str], counts: dict[str, int],
+    present: Sequence[ActivityKind],
 ) -> tuple[str, list[ActivityKind]]:  # fmt: skip
     """A liked topic, rather one that something done at that time is about; and what is done then."""
-    taste, minutes, alone = t.n.want_taste, t.n.situation["overlap"], timing["unwanted_activities"]
+    taste = t.n.want_taste
     fitting: dict[str, list[ActivityKind]] = {topic: [] for topic in topics}
-    for kind in day.kinds:
-        if kind.id in alone or kind.category in alone or not day.occurs(kind, span, days, minutes):
-            continue
+    for kind in present:
         for topic in kind.topics:
             if topic in fitting:
                 fitting[topic].append(kind)
 
     def score(topic: str) -> float:
         real = taste["real_situation"] if fitting[topic] else 0.0
-        return liking[topic] + real + taste["noise"] * float(draw.normal()) - 0.4 * counts[topic]
+        noise = taste["noise"] * float(draw.normal())
+        return liking[topic] + real + noise - taste["again"] * counts[topic]
 
     best = max(topics, key=score)
     return best, fitting[best]
 
 
 def _situation(
-    draw: Draw, t: Tables, day: Day, kinds: Sequence[ActivityKind], span: Span, days: str, alone: Sequence[str]
-) -> list[str]:
+    draw: Draw, t: Tables, day: Day, kinds: Sequence[ActivityKind], present: Sequence[ActivityKind],
+    share: dict[str, float],
+) -> list[str]:  # fmt: skip
     """Activities and categories around which the topic is wanted; all of them occur then."""
     spec = t.n.situation
     chosen: list[str] = []
     category = ""
     if kinds:
-        kind = kinds[draw.index([spec["own"] if k.id in day.own else 1.0 for k in kinds])]
+        own = {k.id for k in day.own}
+        kind = kinds[draw.index([spec["own"] if k.id in own else 1.0 for k in kinds])]
         category = kind.category
-        chosen.append(kind.id if draw.chance(spec["specific"]) else category)
-    generic = {
-        k.category for k in day.kinds
-        if k.category in spec["generic"] and k.category not in alone and k.category != category
-        and day.occurs(k, span, days, spec["overlap"])
-    }  # fmt: skip
-    options = [c for c in spec["generic"] if c in generic]
-    number = max(draw.index(spec["generic_count"]), 0 if category and chosen == [category] else 1)
+        about = sum(k.weight for k in kinds if k.category == category)
+        typical = about >= spec["about"] * sum(k.weight for k in present if k.category == category)
+        broad = share[category] >= spec["share"] and (typical or category in spec["idle"])
+        specific = spec["specific_own" if kind.id in own else "specific_common"]
+        chosen.append(category if broad and not draw.chance(specific) else kind.id)
+    here = {k.category for k in present if k.category != category and share[k.category] >= spec["share"]}
+    options = [c for c in spec["generic"] if c in here]
+    enough = chosen == [category] and spec["generic"].get(category, 0.0) >= spec["common"]
+    number = max(draw.index(spec["generic_count"]), 0 if enough else 1)
     return chosen + draw.some(options, number, [spec["generic"][c] for c in options])
-

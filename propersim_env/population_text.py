@@ -62,20 +62,34 @@ def _plan(draw: Draw, t: Tables, routine: Json, activities: Sequence[Json]) -> l
 
 
 def write_rubric(draw: Draw, t: Tables, preferences: Json, routine: Json, activities: Sequence[Json]) -> dict[str, str]:
-    """The four paragraphs, from the setting's templates: every structured preference and no other."""
+    """The four paragraphs, from the setting's templates: every structured preference and no other.
+
+    Where even the shortest wording is too long for a paragraph, situations of wants are narrowed in `preferences`.
+    """
     least, most = t.n.rubric_words
     rubric = {}
     for title, keys in t.rubric["paragraphs"].items():
-        writer = _Writer(draw, t, preferences, activities, terse=False)
+        writer, terse = (_Writer(draw, t, preferences, activities, terse=brief) for brief in (False, True))
         text = writer.paragraph(keys)
         if len(text.split()) > most:
-            text = _Writer(draw, t, preferences, activities, terse=True).paragraph(keys)
+            text = terse.paragraph(keys)
+        while len(text.split()) > most and _narrow(preferences["wants"]):
+            text = terse.paragraph(keys)
         extras = list(t.wording["rubric_extra"].get(title, ()))
         while extras and len(text.split()) < least:
             extra = extras.pop(0 if title == "Frequency" else int(draw.between(0, len(extras) - 0.001)))
             text += " " + extra.format(interval=writer.duration(_interval(preferences, routine)))
         rubric[title] = text
     return rubric
+
+
+def _narrow(wants: Sequence[Json]) -> bool:
+    """Take the last activity from the widest situation, so that the rubric can still name all that is wanted."""
+    widest = max(wants, key=lambda w: len(w["activities"]))
+    if len(widest["activities"]) < 2:
+        return False
+    widest["activities"].pop()
+    return True
 
 
 def _interval(preferences: Json, routine: Json) -> int:
@@ -121,9 +135,9 @@ class _Writer:
         return text[0].upper() + text[1:]
 
     def _activity(self, name: str) -> str:
-        """A category by its phrase, a single activity by one of its texts (the shortest, to be recognised)."""
+        """A category by its phrase, a single activity by the shortest of its texts."""
         phrases = self.templates["category_phrases"]
-        return str(phrases[name]) if name in phrases else min(self.texts[name], key=len)
+        return str(phrases[name]) if name in phrases else min(self.texts[name], key=lambda text: (text.count(" "), text))
 
     def _window(self, window: Json) -> str:
         return self._variant(self.templates["window_phrases"][window["days"]]).format(**window)
@@ -160,7 +174,12 @@ class _Writer:
         return [self._sentence("preference_dislike", topic=self._topics(topics))] if topics else []
 
     def _windows(self, key: str, windows: Sequence[Json]) -> list[str]:
-        return [self._sentence(key, window=_join([self._window(w) for w in windows], " and "))] if windows else []
+        if not windows:
+            return []
+        place = 0 if self.terse else int(self.draw.between(0, 0.999) * 3)
+        phrases = [self.templates["window_phrases"][w["days"]] for w in windows]
+        texts = [p[min(place, len(p) - 1)].format(**w) for p, w in zip(phrases, windows, strict=True)]
+        return [self._sentence(key, window=_join(texts, " and "))]
 
     def _wanted(self) -> list[str]:
         return self._windows("timing_wanted", self.preferences["timing"]["wanted"])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 RENDER_MODES = ("ansi", "human", "rgb_array")
 REACTION_WORDS = {"accept": "accepted", "dismiss": "dismissed", "ignore": "ignored"}
+_NO_PILLOW = 'rendering "rgb_array" needs Pillow: pip install "propersim[plot]"'
 _ENDS = {"horizon": "The episode is over.", "dismissed": "The assistant was dismissed for good."}
 
 
@@ -168,6 +169,10 @@ def render(scene: Scene, mode: str) -> str | NDArray[np.uint8] | None:
         _print(panel(scene))
         return None
     if mode == "rgb_array":
+        try:
+            import PIL  # noqa: F401
+        except ImportError as problem:
+            raise ImportError(_NO_PILLOW) from problem
         from propersim_env.picture import picture
 
         return picture(scene)
@@ -320,11 +325,10 @@ def floor_plan(scene: Scene) -> list[str]:
         for _, at in room.objects.values():
             column, row = _inside(cell(*at), box)
             grid[row][column] = "·"
-        taken = range(0)
+        taken: set[tuple[int, int]] = set()
         if room is scene.room and scene.spot is not None:
             column, row = _inside(cell(*scene.spot), box)
-            taken = _write_tag(grid, box, column, row, scene.object_name)
-            taken = taken if row == box[1] + 1 else range(0)
+            taken = {(x, row) for x in _write_tag(grid, box, column, row, scene.object_name)}
         _write_name(grid, box, room.name, taken)
     return ["".join(row) for row in grid]
 
@@ -361,16 +365,16 @@ def _write_tag(grid: list[list[str]], box: Box, column: int, row: int, name: str
     return range(column - 1, column + 2)
 
 
-def _write_name(grid: list[list[str]], box: Box, name: str, taken: range) -> None:
-    """Write the room's name into its first row: left, right or middle, clear of what is taken; else leave it off."""
-    x0, y0, x1, _ = box
+def _write_name(grid: list[list[str]], box: Box, name: str, taken: set[tuple[int, int]]) -> None:
+    """Write the room's name into its first row that has space left, right or in the middle; else leave it off."""
+    x0, y0, x1, y1 = box
     name = name[: max(0, x1 - x0 - 1)]
     space = x1 - x0 - 1 - len(name)
-    for start in (x0 + 1 + min(1, space), x1 - len(name) - min(1, space), x0 + 1 + space // 2):
-        columns = range(start, start + len(name))
-        if not set(columns) & set(taken) and y0 + 1 < len(grid):
-            grid[y0 + 1][start : start + len(name)] = name
-            return
+    for row in range(y0 + 1, y1):
+        for start in (x0 + 1 + min(1, space), x1 - len(name) - min(1, space), x0 + 1 + space // 2):
+            if not any((x, row) in taken for x in range(start, start + len(name))):
+                grid[row][start : start + len(name)] = name
+                return
 
 
 def _print(text: str) -> None:

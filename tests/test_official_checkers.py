@@ -3,13 +3,18 @@
 Three warnings come from text itself and cannot be avoided; they are filtered by name here, and nothing else is.
 """
 
+import warnings
+
 import gymnasium as gym
 import pytest
 from gymnasium.utils.env_checker import check_env
-from pettingzoo.test import api_test, max_cycles_test, parallel_api_test, parallel_seed_test, render_test, seed_test
 
 import propersim_env
 from propersim_env import two_agent
+
+with warnings.catch_warnings():  # importing the tests imports games of PettingZoo, which warn about themselves
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from pettingzoo.test import api_test, max_cycles_test, parallel_api_test, parallel_seed_test, render_test, seed_test
 
 TEXT_WARNINGS = [
     "ignore:Observation is not a NumPy array:UserWarning",

@@ -50,11 +50,14 @@ class Terminal:
 
     def __init__(self, source: IO[str] | None = None, target: IO[str] | None = None) -> None:
         self.source = source
-        self.console = Console(file=target, highlight=False, soft_wrap=True)
+        self.console = Console(file=target, highlight=False)
 
     def tell(self, text: str = "", style: str = "") -> None:
         """Print a line; characters that could steer the terminal are shown as �."""
-        self.console.print(Text(printable(text), style=style))
+        self._print(printable(text), style)
+
+    def _print(self, text: str, style: str = "", end: str = "\n") -> None:
+        self.console.print(Text(text, style=style), end=end, soft_wrap=not self.console.is_terminal)
 
     def ask(self, prompt: str) -> str:
         """One line of input without its end.
@@ -67,15 +70,15 @@ class Terminal:
         try:
             if own and self.console.file is sys.stdout:
                 return input(prompt)  # with the prompt, so that line editing knows where the line begins
-            self.console.print(Text(prompt), end="")
+            self._print(prompt, end="")
             line = source.readline()
         except EOFError:
             line = ""
         if not line:
-            self.console.print()
+            self._print("")
             raise InputEnded("the input ended while an answer was needed; the episode is not complete")
         if not source.isatty():
-            self.console.print(Text(printable(line.rstrip("\n"))))  # so that a transcript shows both sides
+            self._print(printable(line.rstrip("\n")))  # so that a transcript shows both sides
         return line.rstrip("\r\n")
 
 

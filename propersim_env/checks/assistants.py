@@ -111,6 +111,10 @@ def _workers(spec: Specification) -> Finding:
     return Finding("ok", check, "can be pickled")
 
 
+def _home(persona: Persona, days: int) -> ProPerSimEnv:
+    return ProPerSimEnv(persona, days=days, setting=str(persona.setting.folder))
+
+
 def _begin(assistant: Any, env: ProPerSimEnv, seed: int) -> str:
     persona = env.source.persona(seed)
     try:
@@ -147,7 +151,7 @@ def live(assistant: Any, persona: Persona, seed: int, days: int, limit: int | No
     Raises:
         Broken: It raised, or returned no text.
     """
-    env = ProPerSimEnv(persona, days=days)
+    env = _home(persona, days)
     return _go_on(assistant, env, _begin(assistant, env, seed), limit)
 
 
@@ -184,7 +188,7 @@ def _learn(assistant: Any, events: list[dict[str, Any]]) -> None:
 
 
 def _hostile_observations(spec: Specification, persona: Persona, seed: int) -> Iterator[Finding]:
-    assistant, env = _make(spec), ProPerSimEnv(persona, days=1)
+    assistant, env = _make(spec), _home(persona, 1)
     _begin(assistant, env, seed)
     failed: dict[str, list[str]] = {}
     for name, text in HOSTILE.items():
@@ -250,7 +254,7 @@ def _state(spec: Specification, persona: Persona, seed: int, decisions: int) -> 
         yield Finding("error", "get_state() and set_state(state)", "it has one of the two",
                       "a state that cannot be restored, or not be had, is of no use", "write both, or neither")  # fmt: skip
         return
-    env = ProPerSimEnv(persona, days=1)
+    env = _home(persona, 1)
     observation = _begin(assistant, env, seed)
     half = max(1, decisions // 2)
     _go_on(assistant, env, observation, half)
@@ -261,7 +265,7 @@ def _state(spec: Specification, persona: Persona, seed: int, decisions: int) -> 
                       "only dict with str keys, list, str, int, float, bool, None; arrays as array.tolist()")  # fmt: skip
         return
     expected = _go_on(assistant, env, env.machine.observation(0), decisions - half)
-    restored, env = _make(spec), ProPerSimEnv(persona, days=1)
+    restored, env = _make(spec), _home(persona, 1)
     _begin(restored, env, seed)
     env.set_state(place)
     try:

@@ -14,7 +14,7 @@ examples:
   propersim benchmark speed --homes 1000 --days 2
 
 Figures depend on the machine; the ratios to PettingZoo's games, measured in the same run, carry over better.
-Those games need PettingZoo's own extra: pip install "pettingzoo[classic]"; without it they are left out.
+Those games need pygame: pip install "propersim[benchmark]"; without it they are left out.
 """
 
 

@@ -12,6 +12,7 @@ import gymnasium as gym
 
 from propersim_env.checks.findings import Finding
 from propersim_env.cli.console import OUT, add_common, key_value, print_json
+from propersim_env.cli.layout import hanging
 from propersim_env.names import import_object
 from propersim_env.persona import select_personas
 from propersim_env.registry import assistant_names, user_names
@@ -32,7 +33,7 @@ fast it is; how often it speaks against what is wanted, and what that earns.
 
 Exit status: 0 no error (warnings are allowed), 1 an error, 2 bad input.
 """
-STYLES = {"ok": "green", "info": "cyan", "warning": "yellow", "error": "bold red"}
+STYLES = {"warning": "yellow", "error": "bold red"}
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -102,15 +103,17 @@ def part_of(spec: str) -> str:
 
 def _findings(options: argparse.Namespace, part: str) -> Iterator[Finding]:
     from propersim_env.checks import check_assistant, check_environment, check_user
+    from propersim_env.checks.assistants import typical_personas
 
-    personas = select_personas(options.personas, options.setting, options.seed) if options.personas else None
+    personas = select_personas(options.personas, options.setting, options.seed) if options.personas else []
+    if part == "env":
+        more: dict[str, Any] = {"persona": personas[0]} if personas else {}
+        return check_environment(options.spec, **more, **({} if options.setting == "house" else {"setting": options.setting}))
+    personas = personas or typical_personas(options.setting)
     if part == "assistant":
         return check_assistant(options.spec, personas=personas, days=options.days, seed=options.seed, quick=options.quick)
-    if part == "user":
-        return check_user(options.spec, persona=personas[0] if personas else None, days=options.days, seed=options.seed,
-                          options=dict(options.user_option))  # fmt: skip
-    more: dict[str, Any] = {"persona": personas[0]} if personas else {}
-    return check_environment(options.spec, **more)
+    return check_user(options.spec, persona=personas[0], days=options.days, seed=options.seed,
+                      options=dict(options.user_option))  # fmt: skip
 
 
 def _show(finding: Finding) -> None:
@@ -119,12 +122,12 @@ def _show(finding: Finding) -> None:
 
     detail = f": {finding.found}" if finding.found else ""
     if finding.level in ("ok", "info"):
-        line(f"  {finding.level:<8} {finding.check}{detail}", STYLES[finding.level] if finding.level == "ok" else "")
+        line(hanging(f"  {finding.level:<8} ", finding.check + detail), "green" if finding.level == "ok" else "")
         return
     line(f"  {finding.level:<8} {finding.check}", STYLES[finding.level])
     for label, text in (("found", finding.found), ("why", finding.why), ("mend", finding.remedy)):
         if text:
-            line(f"           {label:<6} {text}")
+            line(hanging(f"           {label:<6} ", text))
 
 
 def _closing(findings: list[Finding], errors: int) -> None:

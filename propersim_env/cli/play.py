@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from propersim_env.cli.console import ERR, OUT, add_common, error, print_json
+from propersim_env.cli.layout import hanging
 from propersim_env.clock import TICKS_PER_DAY, moment_text, tick_of, time_text
 from propersim_env.evaluation.metrics import measure
 from propersim_env.evaluation.units import Batch, RunConfig, Unit, build_assistant
@@ -356,8 +357,8 @@ class Summary:
         for need in self.needs:
             mark, style = {"served": ("✓", "green"), "missed": ("✗", "red")}.get(need["state"], ("·", "dim"))
             day = f"day {need['day'] + 1} " if self.days > 1 else ""
-            say(f"  {mark} {day}{need['from']}-{need['to']}  {need['topic']}: {need['why']}", style=style, markup=False,
-                highlight=False, soft_wrap=True)  # fmt: skip
+            text = hanging(f"  {mark} {day}{need['from']}-{need['to']}  ", f"{need['topic']}: {need['why']}")
+            say(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _oracle_utility(options: argparse.Namespace, folder: Path) -> float:

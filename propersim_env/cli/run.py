@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.progress import (
@@ -20,12 +21,14 @@ from rich.progress import (
 from propersim_env.cli.console import ERR, OUT, add_common, error, key_value, print_json
 from propersim_env.evaluation import report
 from propersim_env.evaluation.runner import RunPlan, execute, prepare
-from propersim_env.evaluation.units import Failure, RunConfig
+from propersim_env.evaluation.units import Failure, RunConfig, Unit
 from propersim_env.persona import select_personas
 from propersim_env.registry import assistant_names
 
 DECISIONS_PER_DAY = 380
-"""Waking ticks of an average day; only for the progress bar."""
+"""Waking ticks of an average day, for the progress bar."""
+SMALL_RUN = 400_000
+"""Decisions that scripted assistants take in less time than a worker process needs to start (measured: about 3 s)."""
 
 EPILOG = """\
 examples:
@@ -62,7 +65,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--setting", default="house", help="name of a setting, or path of its folder; default: house")
     parser.add_argument("--reveal-persona", action="store_true", help="show the persona to the assistants (an ablation)")
     parser.add_argument("--out", type=Path, default=Path("runs/latest"), help="run folder; default: runs/latest")
-    parser.add_argument("--workers", type=int, default=0, help="processes; default: one a core")
+    parser.add_argument("--workers", type=int, default=0, help="processes; default: one a core, or one if the run is small")
     parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS",
                         help="an assistant that takes longer for one decision counts as hanging; default: 600")  # fmt: skip
     parser.add_argument("--no-oracle", action="store_true", help="do not add the oracle (utility stays empty)")
@@ -92,8 +95,7 @@ def run(options: argparse.Namespace) -> int:
     total = len(plan.units())
     if len(units) < total:
         ERR.print(f"{total - len(units)} of {total} episodes are finished already in {plan.folder}; going on with the rest")
-    workers = options.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    failures = _execute(plan, units, workers) if units else []
+    failures = _execute(plan, units, options.workers or default_workers(plan, units)) if units else []
     for failure in failures[:10]:
         error(str(failure))
     if len(failures) > 10:
@@ -108,7 +110,14 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _execute(plan: RunPlan, units: list, workers: int) -> list[Failure]:  # type: ignore[type-arg]
+def default_workers(plan: RunPlan, units: Sequence[Unit]) -> int:
+    """One process a core, or a single one for a run so small that starting others would take longer."""
+    if len(units) * plan.config.days * DECISIONS_PER_DAY < SMALL_RUN:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _execute(plan: RunPlan, units: Sequence[Unit], workers: int) -> list[Failure]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(),
                TextColumn("decisions"), TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=ERR) as bar:

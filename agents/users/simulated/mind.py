@@ -11,14 +11,15 @@ MEMORY = 64
 """Distinct texts remembered at most; the oldest is forgotten first."""
 
 NEVER = -(10**9)
+_TEXTS = ("embeddings", "heard_tick", "slots")
 
 
 class Mind:
     """Memory of one resident. All levels are stored with the tick they held at, and decay lazily."""
 
     __slots__ = (
-        "bad", "delivered", "dose", "fatigue", "habituation", "habituation_tick", "last_tick", "satiation",
-        "satiation_tick", "served", "texts",
+        "bad", "delivered", "dose", "embeddings", "fatigue", "habituation", "habituation_tick", "heard_tick", "last_tick",
+        "satiation", "satiation_tick", "served", "slots",
     )  # fmt: skip
 
     def __init__(self, n_topics: int) -> None:
@@ -32,25 +33,43 @@ class Mind:
         self.satiation_tick = [0] * n_topics
         self.served = 0
         self.bad = 0.0
-        self.texts: dict[str, tuple[int, NDArray[np.float32]]] = {}
+        self.slots: dict[str, int] = {}
+        self.heard_tick = np.full(MEMORY, NEVER, np.int64)
+        self.embeddings: NDArray[np.float32] = np.zeros((0, 0), np.float32)
 
     def remember(self, key: str, tick: int, embedding: NDArray[np.float32]) -> None:
-        """Remember a text that was heard at this absolute tick."""
-        self.texts.pop(key, None)
-        self.texts[key] = (tick, embedding)
-        if len(self.texts) > MEMORY:
-            del self.texts[next(iter(self.texts))]
+        """Remember a text that was heard at this absolute tick; the longest unheard one gives way."""
+        if not self.embeddings.size:
+            self.embeddings = np.zeros((MEMORY, embedding.size), np.float32)
+        slot = self.slots.pop(key, -1)
+        if slot < 0:
+            slot = self.slots.pop(next(iter(self.slots))) if len(self.slots) == MEMORY else len(self.slots)
+            self.embeddings[slot] = embedding
+        self.slots[key] = slot
+        self.heard_tick[slot] = tick
+
+    def last_heard(self, key: str, embedding: NDArray[np.float32], similarity: float) -> int:
+        """Absolute tick at which this text, or one at least so similar, was last heard; `NEVER` if not remembered."""
+        slot = self.slots.get(key)
+        if slot is not None:
+            return int(self.heard_tick[slot])
+        if not self.slots:
+            return NEVER
+        alike = self.embeddings @ embedding > similarity
+        return int(self.heard_tick[alike].max()) if alike.any() else NEVER
 
     def get_state(self) -> dict[str, Any]:
         """Everything, as JSON values; embeddings are left out because they follow from the texts."""
-        state = {name: getattr(self, name) for name in self.__slots__ if name != "texts"}
+        state = {name: getattr(self, name) for name in self.__slots__ if name not in _TEXTS}
         state = {k: list(v) if isinstance(v, list) else v for k, v in state.items()}
-        return {**state, "texts": [[key, tick] for key, (tick, _) in self.texts.items()]}
+        return {**state, "texts": [[key, int(self.heard_tick[slot])] for key, slot in self.slots.items()]}
 
     def set_state(self, state: dict[str, Any], embed: Any) -> None:
         """Restore; `embed` gives the embedding of a remembered text."""
         for name in self.__slots__:
-            if name != "texts":
+            if name not in _TEXTS:
                 value = state[name]
                 setattr(self, name, list(value) if isinstance(value, list) else value)
-        self.texts = {key: (tick, embed(key)) for key, tick in state["texts"]}
+        self.slots.clear()
+        for key, tick in state["texts"]:
+            self.remember(key, tick, embed(key))

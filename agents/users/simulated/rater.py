@@ -6,6 +6,8 @@ Rating is a pure function of (day, tick, mind, text): any candidate can be rated
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from math import exp
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +17,7 @@ from propersim_env.clock import MINUTES_PER_TICK, TICKS_PER_DAY, TICKS_PER_HOUR
 from propersim_env.persona import Persona
 
 from .day import DayPlan
-from .mind import Mind
+from .mind import NEVER, Mind
 from .reader import Reading, TextReader
 
 TopicValue = tuple[float, str, int]
@@ -46,6 +48,13 @@ class Judgement:
     gap_minutes: float
     dose: float
     fatigue: float
+
+
+@lru_cache(maxsize=20_000)
+def main_topics(reading: Reading) -> tuple[tuple[int, float], ...]:
+    """The up to four topics that carry a text, with their masses, largest first."""
+    order = np.argsort(-reading.topics, kind="stable")[:4].tolist()
+    return tuple((k, mass) for k in order if (mass := float(reading.topics[k])) > 0.02)
 
 
 class Rater:
@@ -84,9 +93,8 @@ class Rater:
         heard = self._heard.get(text)
         if heard is None:
             reading = self.reader.read(text)
-            masses = [(int(k), float(reading.topics[k])) for k in np.argsort(-reading.topics, kind="stable")[:4]]
             communication, term = self._communication(reading)
-            heard = Heard(reading, tuple((k, m) for k, m in masses if m > 0.02), communication, term)
+            heard = Heard(reading, main_topics(reading), communication, term)
             if len(self._heard) >= 20_000:
                 self._heard.clear()
             self._heard[text] = heard
@@ -94,8 +102,7 @@ class Rater:
 
     def _communication(self, reading: Reading) -> tuple[float, str]:
         p = self.p
-        loudest = float(reading.tones.max(initial=0.0))
-        tone = float(reading.tones @ self.tone_score) / max(float(reading.tones.sum()), 0.5) if loudest > 0 else 0.0
+        tone = float(reading.tones @ self.tone_score) / max(float(reading.tones.sum()), 0.5)
         terms = [(abs(p.tone_weight * tone), "tone_liked" if tone > 0 else "tone_disliked", p.tone_weight * tone)]
         margin = p.communication_base + p.tone_weight * tone
         limit = self.persona.communication["max_words"]
@@ -103,7 +110,7 @@ class Rater:
             cost = p.length_cost * (reading.words - limit) / limit
             margin -= cost
             terms.append((cost, "length", -cost))
-        for flag in sorted(reading.flags):
+        for flag in sorted(reading.flags) if reading.flags else ():
             cost = p.flag_costs[flag] * (p.boundary_factor if flag in self.boundaries else 1.0)
             margin -= cost
             terms.append((cost, flag, -cost))
@@ -163,17 +170,17 @@ class Rater:
             habit *= 0.5 ** (days / p.habituation_half_life_days)
         if full:
             hours = (now - mind.satiation_tick[topic]) / TICKS_PER_HOUR
-            full *= 2.718281828459045 ** (-hours / p.satiation_hours)
+            full *= exp(-hours / p.satiation_hours)
         return habit, full
 
     def dose(self, mind: Mind, now: int) -> float:
         """Recommendations still felt at an absolute tick."""
-        return float(mind.dose * 2.718281828459045 ** (-(now - mind.last_tick) / TICKS_PER_HOUR / self.p.dose_hours))
+        return float(mind.dose * exp(-(now - mind.last_tick) / TICKS_PER_HOUR / self.p.dose_hours))
 
     def fatigue(self, mind: Mind, now: int) -> float:
         """Fatigue still felt at an absolute tick, 0..``fatigue_limit``."""
         hours = (now - mind.last_tick) / TICKS_PER_HOUR
-        return float(mind.fatigue * 2.718281828459045 ** (-hours / self.p.fatigue_hours))
+        return float(mind.fatigue * exp(-hours / self.p.fatigue_hours))
 
     def judge(self, day: DayPlan, tick: int, mind: Mind, text: str) -> Judgement:
         """Judge a text said at a tick of the day (0..575)."""
@@ -228,15 +235,8 @@ class Rater:
     def _repeat(self, mind: Mind, reading: Reading, now: int) -> float:
         """Margin lost because the same, or nearly the same, was said before (0: it was not)."""
         p = self.p
-        known = mind.texts.get(reading.key)
-        tick = known[0] if known else None
-        if tick is None and mind.texts:
-            entries = list(mind.texts.values())
-            cosines = np.stack([e for _, e in entries]) @ reading.embedding
-            alike = np.flatnonzero(cosines > p.duplicate_similarity)
-            if alike.size:
-                tick = max(entries[i][0] for i in alike)
-        if tick is None:
+        tick = mind.last_heard(reading.key, reading.embedding, p.duplicate_similarity)
+        if tick == NEVER:
             return 0.0
         days = now // TICKS_PER_DAY - tick // TICKS_PER_DAY
         if days == 0:

@@ -1,0 +1,84 @@
+"""An assistant of one's own: it learns at which hours of the day it is well received.
+
+Run it: ``python examples/own_assistant.py``. It lives with four residents for a week, beside two other assistants, and the
+table of results is printed.
+
+Enter it into the table of all assistants: ``propersim run --assistants examples/own_assistant.py:HourLearner,random,oracle``.
+An option follows after a colon: ``examples/own_assistant.py:HourLearner:confidence=0.7``.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from propersim_env.clock import TICKS_PER_DAY, TICKS_PER_HOUR
+from propersim_env.evaluation.report import summarise, table
+from propersim_env.evaluation.runner import RunPlan, execute, prepare
+from propersim_env.evaluation.units import RunConfig
+from propersim_env.persona import select_personas
+from propersim_env.setting import load_setting
+
+CLOCK = re.compile(r"\d{4}, (\d\d):(\d\d)\.")
+
+
+class HourLearner:
+    """Says a random text of the catalogue in those hours in which it expects a rating of 3 or 4 (Thompson sampling).
+
+    Args:
+        confidence: Chance of a good rating, 0..1, above which it speaks.
+    """
+
+    def __init__(self, confidence: float = 0.5) -> None:
+        self.confidence = confidence
+        self.texts = [entry.text for entry in load_setting("house").catalogue]
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode: one good and one bad experience are assumed for every hour."""
+        self.rng = np.random.default_rng(seed)
+        self.good, self.bad, self.hour = np.ones(24), np.ones(24), -1
+
+    def act(self, observation: str) -> str:
+        """Decide once an hour, at its first waking tick."""
+        found = CLOCK.search(observation)
+        hour = int(found[1]) if found else self.hour
+        if hour == self.hour:
+            return ""
+        self.hour = hour
+        if self.rng.beta(self.good[hour], self.bad[hour]) < self.confidence:
+            return ""
+        return self.texts[self.rng.integers(len(self.texts))]
+
+    def learn(self, events: Sequence[dict[str, Any]]) -> None:
+        """Count how yesterday's texts were received; called once a day."""
+        for event in events:
+            if event["text"] and event["rating"] is not None:
+                hour = event["tick"] % TICKS_PER_DAY // TICKS_PER_HOUR
+                self.good[hour] += event["rating"] >= 3
+                self.bad[hour] += event["rating"] < 3
+
+
+def main() -> None:
+    """Compare the learner with a fixed rate and the oracle, and print the table."""
+    learner = f"{__file__}:HourLearner"
+    with tempfile.TemporaryDirectory() as folder:
+        personas = tuple(select_personas("p01,p05,p17,p30"))
+        plan = RunPlan(Path(folder), (learner, "fixed-rate", "oracle"), personas, (0,), RunConfig(days=7))
+        failures = execute(plan, prepare(plan))
+        result = summarise(plan.folder)
+    Console(width=120).print(table(result))
+    first = next(r for r in result.results if r.name == learner)
+    print(f"\n{'day':>5}  {'utility':>7}  recommendations")
+    for day, (utility, said) in enumerate(zip(first.utility_by_day[:, 0], first.delivered_daily, strict=True), 1):
+        print(f"{day:>5}  {utility:>7.2f}  {said:.1f}")
+    print(*failures, sep="\n", end="")
+
+
+if __name__ == "__main__":
+    main()
