@@ -36,7 +36,7 @@ class EpisodeSource:
         self.spec = persona
         self._fixed: Persona | None = None
         if isinstance(persona, Persona):
-            self._fixed = persona
+            self._fixed, self.setting = persona, persona.setting
         elif isinstance(persona, Mapping):
             self._fixed = persona_from_dict(persona, self.setting)
         elif persona not in ("bundled", "sampled"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 
 def near_matches(name: str, known: Iterable[str]) -> str:
@@ -27,25 +29,42 @@ def import_object(path: str) -> Any:
         ValueError: When the module or the name is not there, saying which.
     """
     module_name, _, attribute = path.rpartition(":")
+    is_file = module_name.endswith(".py")
     try:
-        is_file = module_name.endswith(".py")
-        module = _import_file(Path(module_name)) if is_file else importlib.import_module(module_name)
+        module = _import_file(Path(module_name)) if is_file else _import_module(module_name)
     except ImportError as error:
         raise ValueError(f"{path!r}: cannot import {module_name!r} ({error})") from error
     if not hasattr(module, attribute):
-        public = [n for n in vars(module) if not n.startswith("_")]
-        raise ValueError(f"{path!r}: {module_name} has no {attribute!r}; {near_matches(attribute, public)}")
+        own = [n for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__]
+        raise ValueError(f"{path!r}: {module_name} has no {attribute!r}; {near_matches(attribute, own)}")
     return getattr(module, attribute)
 
 
+def _import_module(name: str) -> Any:
+    """Import, looking in the working directory too, where a console script does not look by itself."""
+    if not name:
+        raise ImportError("no module is named before the colon")
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    return importlib.import_module(name)
+
+
 def _import_file(path: Path) -> Any:
-    if not path.exists():
+    """Import a file once, however many homes ask for it; files of the same name in other folders are other modules."""
+    if not path.is_file():
         raise ImportError(f"no file {path}")
-    name = f"propersim_user_{path.stem}"
+    path = path.resolve()
+    name = f"propersim_file_{path.stem}_{crc32(str(path).encode()):08x}"
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module

@@ -366,8 +366,7 @@ def _want_topic(
 
     def score(topic: str) -> float:
         real = taste["real_situation"] if fitting[topic] else 0.0
-        noise = taste["noise"] * float(draw.normal())
-        return liking[topic] + real + noise - taste["again"] * counts[topic]
+        return float(liking[topic] + real + taste["noise"] * draw.normal() - taste["again"] * counts[topic])
 
     best = max(topics, key=score)
     return best, fitting[best]

@@ -101,8 +101,8 @@ class Draw:
         z = float(self.normal())
         if lean is not None:
             z = lean.of(traits) + lean.rest * z
-        value: float = spec["mean"] + spec["sd"] * z
-        return min(max(value, spec.get("low", value)), spec.get("high", value))
+        value = spec["mean"] + spec["sd"] * z
+        return float(min(max(value, spec.get("low", value)), spec.get("high", value)))
 
     def pick(self, items: Sequence[T]) -> T:
         """One of the items."""
@@ -176,7 +176,7 @@ def tables(setting: Setting) -> Tables:
     topics = [leaning(n.liking_by_trait.get(t, {})) for t in setting.topic_ids]
     pull, own = _occupation_pull(setting, occupations, topics)
     return Tables(
-        setting=setting, n=n, wording=load_wording(), root=np.linalg.cholesky(trait_correlations()),
+        setting=setting, n=n, wording=load_wording(), root=np.linalg.cholesky(trait_correlations()).astype(np.float64),
         occupations=occupations, occupation_pull=pull, names=setting.table("names"),
         rubric=setting.table("rubric_templates"), topic_leanings=tuple(topics), topic_own=own,
         tone_leanings=tuple(leaning(n.tone_by_trait.get(t.id, {})) for t in setting.tones),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from propersim_env.clock import parse_time
 from propersim_env.persona import TRAITS
@@ -34,8 +33,8 @@ def _interests(draw: Draw, t: Tables, liking: dict[str, float]) -> list[str]:
     """Phrases about the best-liked topics, from the pieces of the topics' descriptions."""
     phrases = []
     for topic in list(liking)[:3]:
-        description = t.setting.topics[t.setting.topic_index[topic]].description
-        phrases.append(draw.pick(t.wording["interest"]).format(piece=draw.pick(description.split(", "))))
+        piece = draw.pick(t.setting.topics[t.setting.topic_index[topic]].description.split(", "))
+        phrases.append(draw.pick(t.wording["interest"]).format(name=_name(t, topic), piece=piece))
     return phrases
 
 
@@ -94,7 +93,8 @@ def _narrow(wants: Sequence[Json]) -> bool:
 
 def _interval(preferences: Json, routine: Json) -> int:
     waking = parse_time(routine["sleep"]) - parse_time(routine["wake"])
-    return max(15, round(waking / preferences["frequency"]["per_day"] / 15) * 15)
+    per_day: float = preferences["frequency"]["per_day"]
+    return max(15, round(waking / per_day / 15) * 15)
 
 
 class _Writer:
@@ -216,5 +216,5 @@ def _join(parts: Sequence[str], link: str) -> str:
     return ", ".join(parts[:-1]) + link + parts[-1] if len(parts) > 1 else "".join(parts)
 
 
-def _name(t: Tables, topic: str) -> Any:
+def _name(t: Tables, topic: str) -> str:
     return t.setting.topics[t.setting.topic_index[topic]].name.lower()

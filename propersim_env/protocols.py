@@ -38,6 +38,9 @@ class UserBatch(Protocol):
     def rate(self, i: int, text: str) -> Rating:
         """Judge a candidate in home i now, without consequences."""
 
+    def resident(self, i: int) -> Any:
+        """Privileged access to the resident of home i, for oracles; a TypeError where there is none."""
+
     def get_state(self, i: int) -> dict[str, Any]:
         """State of home i."""
 

@@ -147,6 +147,13 @@ class UserList:
         rating: Rating = rate(text)
         return rating
 
+    def resident(self, i: int) -> Any:
+        """Privileged access to the resident of home i, for oracles."""
+        resident = getattr(self.users[i], "resident", None)
+        if resident is None:
+            raise TypeError(f"{type(self.users[i]).__name__} has no resident(): oracles cannot be bound to it")
+        return resident()
+
     def get_state(self, i: int) -> dict[str, Any]:
         """State of home i."""
         user = self.users[i]

@@ -160,8 +160,8 @@ def render(scene: Scene, mode: str) -> str | NDArray[np.uint8] | None:
 
     Example:
         >>> scene = Scene(None, "Ada", 170, Activity("making tea", ""), "Good morning!", 169)
-        >>> print(render(scene, "ansi").splitlines()[1][:42])
-        │ 07:05  Ada is making tea.
+        >>> print(render(scene, "ansi").splitlines()[1].strip("│ "))
+        07:05  Ada is making tea.
     """
     if mode == "ansi":
         return panel(scene)

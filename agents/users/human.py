@@ -107,6 +107,7 @@ class HumanUser:
     """
 
     deterministic = False
+    interactive = True
 
     def __init__(self, *, narrate: bool = True, source: IO[str] | None = None, target: IO[str] | None = None) -> None:
         self.narrate = narrate

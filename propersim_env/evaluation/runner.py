@@ -85,7 +85,10 @@ def prepare(plan: RunPlan) -> list[Unit]:
         build_assistant(spec)
     if repeated := {a for a in plan.assistants if plan.assistants.count(a) > 1}:
         raise RunError(f"assistants named twice: {', '.join(sorted(repeated))}")
-    make_users(plan.config.user, 1, **plan.config.user_options)
+    users = make_users(plan.config.user, 1, **plan.config.user_options)
+    if any(getattr(user, "interactive", False) for user in getattr(users, "users", ())):
+        raise RunError(f"user {plan.config.user!r} is a person at this terminal, who cannot live in several homes: use "
+                       f"propersim play --as user")  # fmt: skip
     _check_folder(plan)
     return [unit for unit in plan.units() if not is_finished(unit, plan.folder)]
 

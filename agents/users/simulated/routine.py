@@ -133,7 +133,7 @@ class Routine:
                 kind = self._kind(category, meal, now, u, weekend)
                 segments.append(Segment(now, end, kind, self._phrase(kind, u)))
                 now = end
-        if sleep - now >= 1:
+        if sleep - now >= 5:
             now = self._fill_gap(segments, now, sleep, u, weekend)
         segments.append(Segment(now, 1440.0, self.asleep, self._phrase(self.asleep, u)))
         return segments

@@ -1,0 +1,1 @@
+"""Studies: how parts of the package were made and measured, as commands."""
