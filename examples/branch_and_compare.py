@@ -14,24 +14,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import propersim_env
-from propersim_env.clock import TICKS_PER_DAY, tick_of, time_text
+from propersim_env.clock import tick_of, time_text
 
-MOMENT = tick_of("10:30")
+MOMENT, LATER = tick_of("12:45"), tick_of("14:00")
 WAIT = 8
 """Ticks of 2.5 minutes: 20 minutes."""
-LATER = tick_of("12:45")
-STRETCH = "Roll your shoulders back ten times and let your neck go soft; your muscles will thank you."
+STRETCH = "Let your neck go soft and roll your shoulders back ten times, my dear; the booth can wait."
 TEXTS = {
     "a stretch": STRETCH,
-    "a stretch, formally": "It is recommended that the cervical muscles be stretched at this time, as has been established.",
-    "something else": "A new novel by your favourite writer is out; read the first chapter today.",
+    "a stretch, pushed": "You must stretch your neck right now, no excuses, or you will regret it tonight!",
+    "a book": "A new novel is out; shall we read the first chapter together?",
 }
+NEXT = "Shall we look at just one envelope together and see how far the debt has come down?"
 
 
 def branch(env: propersim_env.ProPerSimEnv, state: Mapping[str, Any], text: str, wait: int) -> list[dict[str, Any]]:
-    """Go on from a state: stay silent for some ticks, say a text, and the stretch once more at a better time."""
+    """Go on from a state: stay silent for some ticks, say a text, and later another one, the same in all branches."""
     env.set_state(state)
-    plan = {MOMENT + wait: text, LATER: STRETCH}
+    plan = {MOMENT + wait: text, LATER: NEXT}
     heard = []
     while (tick := int(env.machine.tick[0])) <= LATER:
         _, rating, *_, info = env.step(plan.get(tick, ""))
@@ -44,7 +44,7 @@ def main() -> None:
     """Walk to a moment, save it, and print how each branch is received."""
     env = propersim_env.ProPerSimEnv(persona="p01", days=1)
     env.reset(seed=0)
-    while env.machine.tick[0] % TICKS_PER_DAY < MOMENT:
+    while env.machine.tick[0] < MOMENT:
         env.step("")
     print(env.machine.observation(0))
     saved = json.dumps(env.get_state())
@@ -54,9 +54,8 @@ def main() -> None:
     for name, text, wait in branches:
         print(f"\n{name}")
         for event in branch(env, json.loads(saved), text, wait):
-            marks = ", ".join(f"{dimension} {mark}" for dimension, mark in event["marks"].items())
-            why = next((event["reasons"].get(k) for k, mark in event["marks"].items() if not mark), None)
-            print(f"  {event['time']}  {event['rating']:.0f} of 4 ({marks})" + (f'  "{why}"' if why else ""))
+            why = [event["reasons"][dimension] for dimension, mark in event["marks"].items() if not mark]
+            print(f"  {event['time']}  {event['rating']:.0f} of 4, {event['reaction']:<8} {' '.join(why)}")
 
 
 if __name__ == "__main__":

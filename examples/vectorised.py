@@ -1,6 +1,6 @@
 """Many homes at once: at what time of day does a text come at a good moment?
 
-128 different residents live for three days side by side. Each hears a random text now and then; the environment is stepped
+64 different residents live for four days side by side. Each hears a random text now and then; the environment is stepped
 for all of them together. A bar chart shows the share of texts that got the mark for timing, by hour.
 
 Run it: ``python examples/vectorised.py``.
@@ -16,7 +16,7 @@ import numpy as np
 import propersim_env
 from propersim_env.clock import TICKS_PER_DAY, TICKS_PER_HOUR
 
-HOMES, DAYS = 128, 3
+HOMES, DAYS = 64, 4
 TIMING = 1 << 1
 """Bit of the second dimension; see `propersim_env.messages.DIMENSIONS`."""
 
@@ -31,7 +31,7 @@ def main() -> None:
     begin, decisions, over = time.perf_counter(), 0, np.zeros(HOMES, bool)
     while not over.all():
         hours = info["tick"] % TICKS_PER_DAY // TICKS_PER_HOUR
-        speak = (rng.random(HOMES) < 0.01) & ~over
+        speak = (rng.random(HOMES) < 0.015) & ~over
         actions = np.where(speak, texts[rng.integers(len(texts), size=HOMES)], "")
         _, _, terminated, truncated, info = env.step(actions.tolist())
         np.add.at(spoken, hours[speak], 1)

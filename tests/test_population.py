@@ -11,7 +11,7 @@ import pytest
 from propersim_env.clock import parse_time
 from propersim_env.persona import TRAITS, persona_from_dict
 from propersim_env.population import sample_persona
-from propersim_env.population_tables import FILE, leaning, load_numbers, trait_correlations
+from propersim_env.population.tables import FILE, leaning, load_numbers, trait_correlations
 from propersim_env.schema import read_json
 from propersim_env.setting import load_setting
 

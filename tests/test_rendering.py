@@ -119,7 +119,7 @@ def test_different_moments_give_different_images(p01):
 
 @needs_pillow
 def test_every_object_of_the_house_has_its_place(setting, p01):
-    from propersim_env.picture_layout import overlap, plan_of, within
+    from propersim_env.rendering.layout import overlap, plan_of, within
 
     plan = plan_of(setting)
     boxes = [label.box for label in (*plan.names.values(), *plan.labels.values())]

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from propersim_env.clock import TICKS_PER_DAY, time_text
 from propersim_env.messages import DIMENSIONS
-from propersim_env.picture_layout import (
+from propersim_env.rendering.layout import (
     FIGURE,
     PLAN_AREA,
     Box,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from propersim_env.clock import parse_time
 from propersim_env.persona import TRAITS
-from propersim_env.population_tables import Draw, Json, Tables
+from propersim_env.population.tables import Draw, Json, Tables
 
 STRONG_LIKE, STRONG_DISLIKE = 0.6, -0.4
 """From these likings on (persona format) the rubric names a topic that no want names."""

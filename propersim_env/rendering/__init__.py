@@ -1,6 +1,6 @@
 """Pictures of a moment: as text, on the terminal, or as an image of the floor plan.
 
-A `Scene` is all that a picture needs. Text for a terminal is drawn here, images in `propersim_env.picture`. Whatever the
+A `Scene` is all that a picture needs. Text for a terminal is drawn here, images in `propersim_env.rendering.picture`. Whatever the
 agents say is shown safely: nothing in it can steer the terminal or break the frame.
 """
 
@@ -173,7 +173,7 @@ def render(scene: Scene, mode: str) -> str | NDArray[np.uint8] | None:
             import PIL  # noqa: F401
         except ImportError as problem:
             raise ImportError(_NO_PILLOW) from problem
-        from propersim_env.picture import picture
+        from propersim_env.rendering.picture import picture
 
         return picture(scene)
     raise ValueError(f"render mode {mode!r}: choose one of {', '.join(map(repr, RENDER_MODES))}")

@@ -12,9 +12,9 @@ from typing import Any
 
 from propersim_env.clock import parse_time
 from propersim_env.persona import TRAITS, Persona, persona_from_dict
-from propersim_env.population_day import Day, sample_activities, sample_routine, sample_timing, sample_wants
-from propersim_env.population_tables import Draw, Json, Tables, tables
-from propersim_env.population_text import write_person, write_rubric
+from propersim_env.population.daily_life import Day, sample_activities, sample_routine, sample_timing, sample_wants
+from propersim_env.population.tables import Draw, Json, Tables, tables
+from propersim_env.population.wording import write_person, write_rubric
 from propersim_env.seeding import stream
 from propersim_env.setting import Setting
 

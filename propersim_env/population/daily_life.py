@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propersim_env.clock import parse_time
-from propersim_env.population_tables import Draw, Json, Tables
+from propersim_env.population.tables import Draw, Json, Tables
 from propersim_env.setting import ActivityKind
 
 Span = tuple[int, int]

@@ -1,6 +1,6 @@
 """Where things go in a picture: text that the font can draw, broken into lines, and the labels of a floor plan.
 
-Needs Pillow, like `propersim_env.picture`, which this is a part of.
+Needs Pillow, like `propersim_env.rendering.picture`, which this is a part of.
 """
 
 from __future__ import annotations
