@@ -1,7 +1,8 @@
 """An assistant of one's own: it learns at which hours of the day it is well received.
 
-Run it: ``python examples/own_assistant.py``. It lives with eight residents for ten days, beside two other assistants; the table of
-results is printed, and how the learner does day by day. Its texts are random: it learns when to speak, not what to say.
+Run it: ``python examples/own_assistant.py``. It lives with eight residents for ten days, as do two other assistants; the
+table of results is printed, and how the learner does day by day. Its texts are random: it learns when to speak, not what to
+say.
 
 Enter it into the table of all assistants: ``propersim run --assistants examples/own_assistant.py:HourLearner,random,oracle``.
 An option follows after a colon: ``examples/own_assistant.py:HourLearner:confidence=0.8``.
@@ -26,7 +27,7 @@ from propersim_env.evaluation.units import RunConfig
 from propersim_env.persona import select_personas
 from propersim_env.setting import load_setting
 
-CLOCK = re.compile(r"\d{4}, (\d\d):(\d\d)\.")
+CLOCK = re.compile(r", ([01]\d|2[0-3]):\d\d\.")
 
 
 class HourLearner:
@@ -47,12 +48,11 @@ class HourLearner:
 
     def act(self, observation: str) -> str:
         """Decide once an hour, at its first waking tick."""
-        found = CLOCK.search(observation)
-        hour = int(found[1]) if found else self.hour
-        if hour == self.hour:
+        clock = CLOCK.search(observation)
+        if not clock or int(clock[1]) == self.hour:
             return ""
-        self.hour = hour
-        if self.rng.beta(self.good[hour], self.bad[hour]) < self.confidence:
+        self.hour = int(clock[1])
+        if self.rng.beta(self.good[self.hour], self.bad[self.hour]) < self.confidence:
             return ""
         return self.texts[self.rng.integers(len(self.texts))]
 

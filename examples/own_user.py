@@ -79,8 +79,8 @@ def main() -> None:
     """Say three things in the course of a day and print how they are received."""
     env = gym.make("ProPerSim-v0", user=TeaDrinker, days=1)
     plan = {"09:30": "Shall I put the kettle on for tea?", "14:00": "Shall I put the kettle on for tea?",
-            "14:20": "How about a walk to the river?", "18:00": "There is a new film about bees."}  # fmt: skip
-    observation, _ = env.reset(seed=0)
+            "14:20": "How about a walk to the river?", "18:00": "There is a new film about bees."}
+    env.reset(seed=0)
     done, total = False, 0.0
     while not done:
         now = time_text(env.unwrapped.machine.tick[0])  # type: ignore[attr-defined]

@@ -28,12 +28,12 @@ _LAZY = {
     "sample_persona": "population", "make_assistant": "registry", "make_user": "registry", "load_setting": "setting",
     "ProPerSimEnv": "single_agent", "env": "two_agent", "parallel_env": "two_agent", "raw_env": "two_agent",
     "ProPerSimVectorEnv": "vector",
-}  # fmt: skip
+}
 
 __all__ = [
     "Persona", "ProPerSimEnv", "ProPerSimVectorEnv", "env", "load_persona", "load_setting", "make_assistant",
     "make_user", "parallel_env", "raw_env", "read_episode", "sample_persona", "select_personas",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -61,7 +61,7 @@ def bundled_persona(name: str, setting: Setting) -> Persona:
 def episode_log(
     folder: str | Path, assistant: str, persona: Persona, seed: int, config: MachineConfig, user: Mapping[str, Any],
     **more: Any,
-) -> EpisodeLog:  # fmt: skip
+) -> EpisodeLog:
     """Open (or go on with) the log of one episode in a run folder.
 
     Args:
@@ -79,7 +79,7 @@ def episode_log(
         "version": __version__, "rubric": RUBRIC_VERSION, "setting": persona.setting.name, "assistant": assistant,
         "user": dict(user), "seed": seed, "days": config.days, "reveal_persona": config.reveal_persona, **more,
         "persona": persona.to_dict(),
-    }  # fmt: skip
+    }
     return EpisodeLog(path / log_name(assistant, persona.id, seed), begin)
 
 

@@ -111,7 +111,7 @@ class EpisodeLog:
             event.update(marks=None, failure=failure)
         else:
             event.update(marks=f"{rating.marks:x}", rating=rating.total, reaction=rating.reaction,
-                         reasons=dict(rating.reasons), terms=dict(rating.terms))  # fmt: skip
+                         reasons=dict(rating.reasons), terms=dict(rating.terms))
         self._line(event)
 
     def failure(self, tick: int, agent: str, kind: str, message: str) -> None:

@@ -215,7 +215,7 @@ class Machine:
             "doing": self._doing[i], "answer": self._answer[i], "prefix": self._prefix[i],
             "rating": None if rating is None else [rating.marks, rating.reaction, dict(rating.reasons), dict(rating.terms)],
             "failure": self.failures.get(i),
-        }  # fmt: skip
+        }
 
     def set_state(self, i: int, state: Mapping[str, Any]) -> None:
         """Restore what `get_state` gave. A log that was being written ends here: a branch is another episode."""

@@ -95,7 +95,7 @@ class UserTurn:
             "marks": np.array([(rating.marks >> i) & 1 for i in range(4)] if rating else [0] * 4, np.int8),
             "reaction": REACTIONS.index(rating.reaction) if rating else 0,
             "notes": _pack(self),
-        }  # fmt: skip
+        }
 
     @staticmethod
     def from_action(action: Mapping[str, Any], now: int) -> UserTurn:
@@ -108,7 +108,7 @@ class UserTurn:
             rating = Rating(marks, reaction, notes.get("reasons", {}), notes.get("terms", {}))
         activity = Activity(action["activity"], action["room"], action["object"])
         return UserTurn(rating, activity, now + int(action["skip"]), notes.get("dismiss", False), notes.get("failure", ""),
-                        notes.get("diary"))  # fmt: skip
+                        notes.get("diary"))
 
 
 def _pack(turn: UserTurn) -> str:
@@ -165,7 +165,7 @@ class UserTurns:
         if i not in self.failures and i not in self.unrated:
             rating = self.ratings.get(i) or Rating(int(self.marks[i]))
         return UserTurn(rating, self.activities[i], int(self.tick[i]), i in self.dismissals,
-                        self.failures.get(i, ""), self.diaries.get(i))  # fmt: skip
+                        self.failures.get(i, ""), self.diaries.get(i))
 
 
 def gather(turns: Sequence[UserTurn], activities: list[Activity]) -> UserTurns:
@@ -182,4 +182,4 @@ def gather(turns: Sequence[UserTurn], activities: list[Activity]) -> UserTurns:
         dismissals=[i for i, t in enumerate(turns) if t.dismiss],
         failures={i: t.failure for i, t in enumerate(turns) if t.failure},
         unrated=[i for i, t in enumerate(turns) if t.rating is None and not t.failure],
-    )  # fmt: skip
+    )

@@ -131,24 +131,24 @@ def _check_references(persona: Persona) -> None:
     for topic in persona.liking:
         if topic not in setting.topic_index:
             raise DataError(source, f"preferences.topics.{topic}", "no such topic",
-                            near_matches(topic, setting.topic_ids))  # fmt: skip
+                            near_matches(topic, setting.topic_ids))
     known = {a.id for a in (*setting.activities, *persona.activities)} | setting.categories
     for i, want in enumerate(persona.wants):
         if want.topic not in setting.topic_index:
             raise DataError(source, f"preferences.wants[{i}].topic", f"no topic {want.topic!r}",
-                            near_matches(want.topic, setting.topic_ids))  # fmt: skip
+                            near_matches(want.topic, setting.topic_ids))
         for activity_id in sorted(want.activities - known):
             raise DataError(source, f"preferences.wants[{i}].activities", f"no activity or category {activity_id!r}",
-                            near_matches(activity_id, known))  # fmt: skip
+                            near_matches(activity_id, known))
     for activity_id in sorted(persona.unwanted_activities - known):
         raise DataError(source, "preferences.timing.unwanted_activities",
-                        f"no activity or category {activity_id!r}", near_matches(activity_id, known))  # fmt: skip
+                        f"no activity or category {activity_id!r}", near_matches(activity_id, known))
     tones = [t.id for t in setting.tones]
     for key in ("tones", "avoid_tones"):
         for tone in persona.communication[key]:
             if tone not in tones:
                 raise DataError(source, f"preferences.communication.{key}", f"no tone {tone!r}",
-                                near_matches(tone, tones))  # fmt: skip
+                                near_matches(tone, tones))
 
 
 def _check_times(persona: Persona) -> None:
@@ -161,10 +161,10 @@ def _check_times(persona: Persona) -> None:
             raise DataError(source, field, '"to" is not after "from"', "split a window that crosses midnight in two")
     if persona.waking_minutes < 600:
         raise DataError(source, "routine", f"only {persona.waking_minutes} waking minutes between wake and sleep",
-                        "sleep must come at least 10 hours after wake, before 24:00")  # fmt: skip
+                        "sleep must come at least 10 hours after wake, before 24:00")
     if persona.min_gap * persona.per_day > persona.waking_minutes:
         raise DataError(source, "preferences.frequency", f"{persona.per_day:g} a day do not fit with a gap of "
-                        f"{persona.min_gap:g} minutes", "lower per_day or min_gap_minutes")  # fmt: skip
+                        f"{persona.min_gap:g} minutes", "lower per_day or min_gap_minutes")
 
 
 def load_persona(name: str, setting: Setting | str = "house") -> Persona:

@@ -70,7 +70,7 @@ def _build(what: str, spec: Specification, target: Any, options: Mapping[str, An
     except TypeError as error:
         accepted = [p for p in inspect.signature(target).parameters if p != "self"]
         raise ValueError(f"{what} {spec!r} cannot take the options {dict(options)}: {error}; it accepts: "
-                         f"{', '.join(accepted) or 'none'}") from error  # fmt: skip
+                         f"{', '.join(accepted) or 'none'}") from error
     return target(**options)
 
 

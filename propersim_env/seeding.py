@@ -39,7 +39,7 @@ def rng_state(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "counter": state["state"]["counter"].tolist(), "key": state["state"]["key"].tolist(),
         "buffer": state["buffer"].tolist(), "rest": [state["buffer_pos"], state["has_uint32"], state["uinteger"]],
-    }  # fmt: skip
+    }
 
 
 def rng_from_state(state: Mapping[str, Any]) -> np.random.Generator:
@@ -51,5 +51,5 @@ def rng_from_state(state: Mapping[str, Any]) -> np.random.Generator:
         "state": {"counter": np.array(state["counter"], np.uint64), "key": np.array(state["key"], np.uint64)},
         "buffer": np.array(state["buffer"], np.uint64), "buffer_pos": position, "has_uint32": has_half,
         "uinteger": half,
-    }  # fmt: skip
+    }
     return rng

@@ -87,7 +87,7 @@ class ActivityKind:
             weight=float(data["weight"]), hours=(parse_time(data["hours"]["from"]), parse_time(data["hours"]["to"])),
             days=data["days"], topics=tuple(data["topics"]), texts=tuple(data["texts"]),
             needs=data.get("needs", ""), meal=data.get("meal", ""),
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +178,14 @@ def _load(folder: Path) -> Setting:
         for r in home["rooms"]
     )
     topics = tuple(Topic(t["id"], t["name"], t["description"], tuple(t["keywords"]))
-                   for t in _checked(folder, "topics")["topics"])  # fmt: skip
+                   for t in _checked(folder, "topics")["topics"])
     tones = _checked(folder, "tones")
     activities = tuple(ActivityKind.from_dict(a) for a in _checked(folder, "activities")["activities"])
     setting = Setting(
         name=folder.name, folder=folder, rooms=rooms, topics=topics,
         tones=tuple(Tone(t["id"], t["name"], t["description"], tuple(t["markers"])) for t in tones["tones"]),
         tone_affinity=tones["affinity"], activities=activities, catalogue=_catalogue(folder),
-    )  # fmt: skip
+    )
     for i, activity in enumerate(activities):
         check_activity(setting, activity, str(folder / "activities.json"), f"activities[{i}]")
     return setting
@@ -216,7 +216,7 @@ def check_activity(setting: Setting, activity: ActivityKind, source: str, field:
     objects = rooms[activity.room].objects
     if activity.object and activity.object not in objects:
         raise DataError(source, f"{field}.object", f"no object {activity.object!r} in {activity.room}",
-                        near_matches(activity.object, objects))  # fmt: skip
+                        near_matches(activity.object, objects))
     for topic in [*activity.topics, *([activity.needs] if activity.needs else [])]:
         if topic not in setting.topic_index:
             raise DataError(source, f"{field}.topics", f"no topic {topic!r}", near_matches(topic, setting.topic_ids))

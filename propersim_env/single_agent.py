@@ -115,7 +115,7 @@ class ProPerSimEnv(gym.Env[str, str]):
         if self.render_mode == "human":
             self.render()
         return (machine.observation(0), float(machine.rewards[0]), bool(machine.terminated[0]),
-                bool(machine.truncated[0]), self._info())  # fmt: skip
+                bool(machine.truncated[0]), self._info())
 
     def _info(self) -> dict[str, Any]:
         machine = self.machine
@@ -127,7 +127,7 @@ class ProPerSimEnv(gym.Env[str, str]):
                       "communication": marks >> 3 & 1},
             "reaction": rating.reaction if rating else "none", "reasons": dict(rating.reasons) if rating else {},
             "failure": machine.failures.get(0, ""),
-        }  # fmt: skip
+        }
 
     def rate(self, text: str) -> Rating:
         """How the resident would rate this text (``""``: silence) now; nothing is delivered and nothing changes."""
@@ -143,7 +143,7 @@ class ProPerSimEnv(gym.Env[str, str]):
     def get_state(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, as JSON values (a started log is not part of it)."""
         return {"seed": self.episode_seed, "machine": self.machine.get_state(0), "user": self.users.get_state(0),
-                "persona": self.persona.to_dict() if self.persona else None}  # fmt: skip
+                "persona": self.persona.to_dict() if self.persona else None}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` gave, in this or another environment. A log being written ends here."""

@@ -51,7 +51,7 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
     metadata = {  # noqa: RUF012 (PettingZoo's own form)
         "name": "propersim_v0", "render_modes": ["ansi", "human", "rgb_array"], "is_parallelizable": True,
         "render_fps": 4,
-    }  # fmt: skip
+    }
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
                 "reaction": spaces.Discrete(len(REACTIONS)), "notes": text,
             }),
             ASSISTANT: Unicode(),
-        }  # fmt: skip
+        }
         self._next_seed: int | None = None
 
     def observation_space(self, agent: str) -> spaces.Space[Any]:
@@ -112,7 +112,7 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
         log = None
         if self.log_dir is not None:
             log = episode_log(self.log_dir, self.log_as, self.persona, self.episode_seed, self.machine.config,
-                              self.log_user)  # fmt: skip
+                              self.log_user)
         self.machine.begin(0, self.persona, log)
         self.agents = list(self.possible_agents)
         self.agent_selection = USER
@@ -167,7 +167,7 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
         rating = turn.rating
         self.infos[ASSISTANT] = {} if rating is None else {
             "marks": rating.as_dict(), "reaction": rating.reaction, "reasons": dict(rating.reasons),
-        }  # fmt: skip
+        }
 
     def _assistant_acts(self, action: Any) -> None:
         if not isinstance(action, str):
@@ -192,7 +192,7 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
             "agents": list(self.agents), "rewards": dict(self.rewards), "cumulative": dict(self._cumulative_rewards),
             "terminations": dict(self.terminations), "truncations": dict(self.truncations),
             "infos": {agent: dict(info) for agent, info in self.infos.items()},
-        }  # fmt: skip
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` gave. A log being written ends here."""

@@ -136,7 +136,7 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
     def _info(self) -> dict[str, Any]:
         machine = self.machine
         info: dict[str, Any] = {"tick": machine.tick.copy(), "day": machine.tick // TICKS_PER_DAY,
-                                "marks": machine.marks.copy()}  # fmt: skip
+                                "marks": machine.marks.copy()}
         if machine.ratings:
             reaction, there = np.full(self.num_envs, None, object), np.zeros(self.num_envs, bool)
             for i, rating in machine.ratings.items():
@@ -151,7 +151,7 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
     def get_state(self, i: int) -> dict[str, Any]:
         """State of home i, in the form of `ProPerSimEnv.get_state`."""
         return {"seed": self.seeds[i], "machine": self.machine.get_state(i), "user": self.users.get_state(i),
-                "persona": self.personas[i].to_dict()}  # fmt: skip
+                "persona": self.personas[i].to_dict()}
 
     def set_state(self, i: int, state: Mapping[str, Any]) -> None:
         """Go on in home i from a state that this or the single view gave."""

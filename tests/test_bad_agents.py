@@ -51,7 +51,7 @@ def run(tmp_path, spec, workers=1, timeout=600.0):
     ("NoText", "TypeError", "act() returned int 7; return a str"),
     ("HangsUp", "SystemExit", "server hung up"),
     ("Hangs", "AssistantTimeout", "no decision within 0.5 s"),
-])  # fmt: skip
+])
 def test_failures_are_reported_with_their_tick(tmp_path, bad, name, kind, message):
     spec = f"{bad}:{name}"
     plan, failures = run(tmp_path, spec, timeout=0.5 if name == "Hangs" else 600)
@@ -110,7 +110,7 @@ def test_a_plain_function_is_an_assistant(tmp_path, bad):
     (lambda: select_personas("0"), "there are 32 bundled ones"),
     (lambda: select_personas("sampled:many"), "write sampled:N"),
     (lambda: select_personas("p01,p01"), "named twice: p01"),
-])  # fmt: skip
+])
 def test_unknown_names_list_near_matches(call, message):
     with pytest.raises(ValueError) as error:
         call()

@@ -118,7 +118,7 @@ def test_finished_units_are_skipped(tmp_path):
     (b'"event":"day","day":1', b'"event":"day","day":9', "was edited"),
     (b'"reaction":"', b'"reaction":', "is no event"),
     (b'{"event":"begin","format":1', b'{"event":"begin","format":7', "format 7"),
-])  # fmt: skip
+])
 def test_an_edited_log_is_named(tmp_path, old, new, message):
     p = plan(tmp_path / "run", ["always"], personas="p01")
     execute(p, prepare(p))

@@ -42,7 +42,7 @@ def scene_of(persona, said="How about some paprika?", rating=LIKED, **options):
 def test_the_panel_tells_who_does_what_where_and_how_it_was_rated(p01):
     text = render(scene_of(p01), "ansi")
     for part in ("Thursday 13 February 2025", "07:05", p01.name, "whisking eggs", "Kitchen · stove", "07:00  “How about some",
-                 "3 of 4, accepted", "✗ timing", "✓ frequency", "Just what I want now."):  # fmt: skip
+                 "3 of 4, accepted", "✗ timing", "✓ frequency", "Just what I want now."):
         assert part in text
 
 
@@ -111,7 +111,7 @@ def test_different_moments_give_different_images(p01):
         replace(scene, activity=Activity("frying eggs", "kitchen", "stove")),
         replace(scene, said="Or chives?"), replace(scene, said=""), replace(scene, rating=Rating(0, "dismiss")),
         replace(scene, rating=None), replace(scene, persona="Ada"), replace(scene, setting=None),
-    ]  # fmt: skip
+    ]
     images = [render(s, "rgb_array") for s in [scene, *others]]
     for a, b in combinations(images, 2):
         assert not np.array_equal(a, b)

@@ -276,7 +276,7 @@ def test_what_is_negated_is_not_recommended(reader: TextReader) -> None:
     ("text", "minutes"),
     [("Stretch for ten minutes.", 10), ("A 25-minute walk.", 25), ("Take half an hour to read.", 30),
      ("An hour of chess?", 60), ("Give it a couple of minutes.", 2), ("Hold for 30 seconds.", 0.5), ("Read a poem.", None)],
-)  # fmt: skip
+)
 def test_stated_durations_are_read(reader: TextReader, text: str, minutes: float | None) -> None:
     assert reader.read(text).effort_minutes == minutes
 
@@ -297,7 +297,7 @@ def test_reading_never_raises_and_stays_in_range(text: str) -> None:
 
 def test_everyday_oddities_stay_in_range(reader: TextReader) -> None:
     odd = ("\x00" * 100_000, "\u202etea", "z" * 100_000, "👍 " * 50_000, "ﷺ" * 2000, "a" + "\u0301" * 5000,
-                 "don't " * 20_000, "((((" * 9000, "\ud800", "1" * 5000, "-" * 5000, "you " * 500, "<" * 2000)  # fmt: skip
+                 "don't " * 20_000, "((((" * 9000, "\ud800", "1" * 5000, "-" * 5000, "you " * 500, "<" * 2000)
     for text in odd:
         check_ranges(reader, reader.read(text))
 

@@ -214,7 +214,7 @@ def test_utility_reward_and_revealed_persona():
 @pytest.mark.parametrize("text", [
     "x" * 100_000, "🙂" * 5_000, "\u202eשלום \u0627\u0644\u0633\u0644\u0627\u0645", "\x00\x01\x1b[31m\r\n\t", "\ud800", " ",
     "'; DROP TABLE residents; --", '{"rating": 4}', "４ ｏｕｔ ｏｆ ４",
-])  # fmt: skip
+])
 def test_any_string_is_survivable(text, tmp_path):
     env = gym.make("ProPerSim-v0", persona="p01", days=1, log_dir=tmp_path)
     env.reset(seed=0)

@@ -123,7 +123,7 @@ class HumanUser:
         self._told, self._told_day = Activity("", ""), -1
         self.terminal.tell(f"You are {persona.describe()}", "cyan")
         self.terminal.tell("\nWhen something is said to you, say which of four marks it earns, how you react and, if you like, "
-                           "why; ? explains.")  # fmt: skip
+                           "why; ? explains.")
         return self._now
 
     def act(self, heard: str) -> UserTurn:

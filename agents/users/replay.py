@@ -41,12 +41,12 @@ class ReplayUser:
         begin = self.episode.begin
         if begin["user"].get("options", {}).get("follow_through"):
             raise ValueError(f"{log}: was written with follow_through, and what a resident does after accepting is not in a "
-                             f"log: replay an episode without it")  # fmt: skip
+                             f"log: replay an episode without it")
         self.diaries = {e["day"]: {k: v for k, v in e.items() if k not in ("event", "day")} for e in self.episode.days()}
         for day, diary in self.diaries.items():
             if "activities" not in diary:
                 raise ValueError(f"{log}: the diary of day {day} has no activities: only logs of users that keep a diary "
-                                 f"(simulated, human) can be replayed")  # fmt: skip
+                                 f"(simulated, human) can be replayed")
         self.decisions: tuple[Decision, ...] = tuple(self.episode.decisions())
         self.position = 0
         self._days: dict[int, tuple[list[int], list[Activity]]] = {}
@@ -64,7 +64,7 @@ class ReplayUser:
         logged = self.episode.begin["persona"]
         if persona.to_dict() != logged:
             raise ValueError(f"{self.log} is of persona {logged['id']!r} ({logged['name']}) as it was then, and not of "
-                             f"{persona.id!r}: ask for the persona in the log")  # fmt: skip
+                             f"{persona.id!r}: ask for the persona in the log")
         objects = {a.id: a.object for a in (*persona.setting.activities, *persona.activities)}
         self._days = {day: _timetable(diary["activities"], objects) for day, diary in self.diaries.items()}
         self.position = 0

@@ -120,4 +120,4 @@ def measure(homes: int = 256, days: int = 14) -> dict[str, Any]:
             f"32 personas x {days} days, {assistant}, 1 process": run_seconds(assistant, days, 1)
             for assistant in ("fixed-rate", "always")
         },
-    }  # fmt: skip
+    }

@@ -64,7 +64,7 @@ def check_assistant(
         if privileged:
             yield Finding("info", "knows the resident", "it has bind(), so it is handed privileged knowledge",
                           "its logs and tables mark it as privileged; no fair comparison with others is possible",
-                          "drop bind() unless it is an oracle")  # fmt: skip
+                          "drop bind() unless it is an oracle")
         limit = QUICK if quick else None
         first = live(_make(spec), residents[0], seed, 1, limit)
         yield Finding("ok", "reset(seed) and act(observation) work", f"{len(first.texts)} decisions, all texts")
@@ -96,7 +96,7 @@ def _built(build: Callable[[], Any]) -> Any:
     except (Exception, SystemExit) as error:
         taught = isinstance(error, (ValueError, TypeError))  # the registry's own errors say what to do
         raise Broken("can be built", problem_text(error), "nothing can be run without it",
-                     "" if taught else "construct it in a Python shell, with the same options") from error  # fmt: skip
+                     "" if taught else "construct it in a Python shell, with the same options") from error
 
 
 def _workers(spec: Specification) -> Finding:
@@ -107,7 +107,7 @@ def _workers(spec: Specification) -> Finding:
         pickle.loads(pickle.dumps(spec))
     except Exception as error:
         return Finding("warning", check, problem_text(error), "runs with several workers must pickle what is no name",
-                       "put the class at the top level of a module, and name it: module:Name or file.py:Name")  # fmt: skip
+                       "put the class at the top level of a module, and name it: module:Name or file.py:Name")
     return Finding("ok", check, "can be pickled")
 
 
@@ -121,14 +121,14 @@ def _begin(assistant: Any, env: ProPerSimEnv, seed: int) -> str:
         assistant.reset(derive(seed, "assistant", persona.id))
     except (Exception, SystemExit) as error:
         raise Broken("reset(seed) works", problem_text(error), "it is called with a seed (an int) before every episode",
-                     "def reset(self, seed: int) -> None: … takes exactly the seed") from error  # fmt: skip
+                     "def reset(self, seed: int) -> None: … takes exactly the seed") from error
     observation, _ = env.reset(seed=seed)
     if hasattr(assistant, "bind"):
         try:
             assistant.bind(lambda: env.users.resident(0))  # type: ignore[attr-defined]
         except (Exception, SystemExit) as error:
             raise Broken("bind(look) works", problem_text(error), "it is called after reset, with a function that gives the "
-                         "resident", "def bind(self, look): … takes exactly that function") from error  # fmt: skip
+                         "resident", "def bind(self, look): … takes exactly that function") from error
     return observation
 
 
@@ -138,10 +138,10 @@ def _act(assistant: Any, observation: str, when: str) -> str:
     except (Exception, SystemExit) as error:
         raise Broken("act(observation) works", f"{problem_text(error)} {when}, with the observation {observation!r:.200}",
                      "an assistant that raises ends its episode, which then counts as failed",
-                     "handle that observation; return '' where there is nothing to say") from error  # fmt: skip
+                     "handle that observation; return '' where there is nothing to say") from error
     if type(text) is not str:
         raise Broken("act() returns a text", f"{type(text).__name__} {text!r:.80} {when}",
-                     "only a str can be said; '' is silence", "return '' for silence, str(…) of what is no str")  # fmt: skip
+                     "only a str can be said; '' is silence", "return '' for silence, str(…) of what is no str")
     return text
 
 
@@ -174,7 +174,7 @@ def _go_on(assistant: Any, env: ProPerSimEnv, observation: str, limit: int | Non
         if text:
             trace.ratings.append(int(reward))
         events.append({"tick": tick, "observation": seen, "text": text, "rating": int(reward),
-                       "marks": int(env.machine.marks[0]), "reaction": info["reaction"]})  # fmt: skip
+                       "marks": int(env.machine.marks[0]), "reaction": info["reaction"]})
         over = terminated or truncated
     return trace
 
@@ -184,7 +184,7 @@ def _learn(assistant: Any, events: list[dict[str, Any]]) -> None:
         assistant.learn(events)
     except (Exception, SystemExit) as error:
         raise Broken("learn(events) works", problem_text(error), "it is called at the first decision of each new day",
-                     "take a list of dicts: tick, observation, text, rating, marks, reaction") from error  # fmt: skip
+                     "take a list of dicts: tick, observation, text, rating, marks, reaction") from error
 
 
 def _hostile_observations(spec: Specification, persona: Persona, seed: int) -> Iterator[Finding]:
@@ -202,7 +202,7 @@ def _hostile_observations(spec: Specification, persona: Persona, seed: int) -> I
         found = "; ".join(f"{problem} on a text that is {', '.join(names)}" for problem, names in failed.items())
         yield Finding("warning", "survives odd observations", found,
                       "homes, names and activities are data: another setting writes other observations",
-                      "return '' where an observation cannot be read")  # fmt: skip
+                      "return '' where an observation cannot be read")
     else:
         yield Finding("ok", "survives odd observations", f"{len(HOSTILE)} kinds")
 
@@ -215,7 +215,7 @@ def _determinism(
         yield Finding("error", "is deterministic for a seed", _first_difference(first, again.texts),
                       "runs could not be resumed, compared seed by seed, or reproduced",
                       "draw every random number from a generator made in reset(seed), e.g. numpy.random.default_rng(seed); "
-                      "sort sets; a sampled language model needs temperature 0 or a cache")  # fmt: skip
+                      "sort sets; a sampled language model needs temperature 0 or a cache")
         return
     yield Finding("ok", "is deterministic for a seed", f"twice the same {len(first.texts)} decisions")
     if privileged:
@@ -234,7 +234,7 @@ def _determinism(
         yield Finding("error", "decides by its observations alone", _first_difference(first, texts),
                       "several homes are run side by side in one process, and the persona is no business of an assistant",
                       "keep state in the instance (self.…), not in globals or class attributes, and read nothing but the "
-                      "observation")  # fmt: skip
+                      "observation")
 
 
 def _first_difference(first: Trace, texts: Sequence[str]) -> str:
@@ -252,7 +252,7 @@ def _state(spec: Specification, persona: Persona, seed: int, decisions: int) -> 
         return
     if not all(has):
         yield Finding("error", "get_state() and set_state(state)", "it has one of the two",
-                      "a state that cannot be restored, or not be had, is of no use", "write both, or neither")  # fmt: skip
+                      "a state that cannot be restored, or not be had, is of no use", "write both, or neither")
         return
     env = _home(persona, 1)
     observation = _begin(assistant, env, seed)
@@ -262,7 +262,7 @@ def _state(spec: Specification, persona: Persona, seed: int, decisions: int) -> 
         state, place = json.dumps(assistant.get_state()), env.get_state()
     except (TypeError, ValueError) as error:
         yield Finding("error", "get_state() gives JSON values", problem_text(error), "states are kept in files",
-                      "only dict with str keys, list, str, int, float, bool, None; arrays as array.tolist()")  # fmt: skip
+                      "only dict with str keys, list, str, int, float, bool, None; arrays as array.tolist()")
         return
     expected = _go_on(assistant, env, env.machine.observation(0), decisions - half)
     restored, env = _make(spec), _home(persona, 1)
@@ -272,13 +272,13 @@ def _state(spec: Specification, persona: Persona, seed: int, decisions: int) -> 
         restored.set_state(json.loads(state))
     except Exception as error:
         yield Finding("error", "set_state(state) takes what get_state() gave", problem_text(error),
-                      "it has been through JSON: tuples are lists and keys are str then", "convert them back")  # fmt: skip
+                      "it has been through JSON: tuples are lists and keys are str then", "convert them back")
         return
     texts = _go_on(restored, env, env.machine.observation(0), decisions - half).texts
     if texts != expected.texts:
         yield Finding("error", "get_state() holds everything", _first_difference(expected, texts),
                       "exact branching compares what follows from the same state", "add what is missing, random generators "
-                      "too (propersim_env.seeding.rng_state), and mind that JSON turns int keys into str")  # fmt: skip
+                      "too (propersim_env.seeding.rng_state), and mind that JSON turns int keys into str")
     else:
         yield Finding("ok", "get_state() and set_state(state)", f"restored after {half} decisions, goes on the same")
 
@@ -289,7 +289,7 @@ def _learning(spec: Specification, first: Trace) -> Iterator[Finding]:
         return
     assistant.reset(0)
     rows = [{"tick": i, "observation": o, "text": t, "rating": 4, "marks": 15, "reaction": "none"}
-            for i, (o, t) in enumerate(zip(first.observations, first.texts, strict=True))]  # fmt: skip
+            for i, (o, t) in enumerate(zip(first.observations, first.texts, strict=True))]
     _learn(assistant, rows)
     yield Finding("ok", "learn(events) works", f"took a day of {len(rows)} events")
     try:
@@ -297,7 +297,7 @@ def _learning(spec: Specification, first: Trace) -> Iterator[Finding]:
     except Exception as error:
         yield Finding("warning", "learn(events) survives a missing rating", problem_text(error),
                       "a rating that failed (a language model or person as user) is None",
-                      "skip events without a rating")  # fmt: skip
+                      "skip events without a rating")
 
 
 def _speed(seconds: Sequence[float]) -> Finding:
@@ -308,7 +308,7 @@ def _speed(seconds: Sequence[float]) -> Finding:
     if mean <= SLOW_SECONDS:
         return Finding("info", "speed", found)
     return Finding("warning", "speed", found, "it is asked at every waking tick, about 380 times a day",
-                   "decide cheaply whether to speak first, and think only then; or run fewer personas and days")  # fmt: skip
+                   "decide cheaply whether to speak first, and think only then; or run fewer personas and days")
 
 
 def _rates(spec: Specification, personas: Sequence[Persona], seed: int, days: int) -> Iterator[Finding]:
@@ -318,9 +318,9 @@ def _rates(spec: Specification, personas: Sequence[Persona], seed: int, days: in
         rate = len(trace.ratings) / days
         mean = f", mean rating {sum(trace.ratings) / len(trace.ratings):.2f}" if trace.ratings else ""
         found = (f"{persona.id} wants {persona.per_day:g} a day and got {rate:g}{mean}; utility {trace.utility:+.1f} "
-                 f"(silence 0, oracle {best.utility:+.1f})")  # fmt: skip
+                 f"(silence 0, oracle {best.utility:+.1f})")
         if rate > 3 * persona.per_day:
             yield Finding("warning", "rate and utility", found, "each unwelcome text costs up to 1, and tires the resident",
-                          "speak less: '' is the right answer at most ticks")  # fmt: skip
+                          "speak less: '' is the right answer at most ticks")
         else:
             yield Finding("info", "rate and utility", found)

@@ -40,14 +40,14 @@ def check_environment(spec: str | Callable[..., Any] = "env", **options: Any) ->
         yield from _pettingzoo(
             lambda: aec_env(**options, max_cycles=CYCLES), lambda: parallel_env(**options, max_cycles=CYCLES),
             lambda: raw_env(**options, max_cycles=CYCLES),
-        )  # fmt: skip
+        )
         return
     try:
         make = _factory(spec, options)
         made = make()
     except (Exception, SystemExit) as error:
         yield Finding("error", "can be built", problem_text(error), "nothing can be checked without it",
-                      "give 'env', a registered id such as ProPerSim-v0, or module:factory")  # fmt: skip
+                      "give 'env', a registered id such as ProPerSim-v0, or module:factory")
         return
     yield Finding("ok", "can be built", f"{made}")
     if hasattr(made, "possible_agents") and hasattr(made, "agent_iter"):
@@ -73,7 +73,7 @@ def _tried(check: str, run: Callable[[], Any]) -> Iterator[Finding]:
             run()
         except Exception as error:
             yield Finding("error", check, problem_text(error), "other libraries rely on what this checker demands",
-                          "run it alone to see the traceback")  # fmt: skip
+                          "run it alone to see the traceback")
             return
     hints = {str(w.message).replace("\x1b[33m", "").replace("\x1b[0m", "").removeprefix("WARN: ") for w in caught}
     kept = sorted(h for h in hints if not any(part in h for part in EXPECTED))
@@ -108,7 +108,7 @@ def _pettingzoo(make: Callable[[], Any], parallel: Callable[[], Any] | None, raw
             )
     except ImportError as error:
         yield Finding("warning", "pettingzoo tests", f"not run: {problem_text(error)}", "its tests import its games",
-                      'pip install "pettingzoo[classic]"')  # fmt: skip
+                      'pip install "pettingzoo[classic]"')
         return
     yield from _tried("pettingzoo api_test", lambda: api_test(make(), num_cycles=CYCLES))
     yield from _tried("pettingzoo seed_test", lambda: seed_test(raw, num_cycles=CYCLES))

@@ -36,7 +36,7 @@ class Life:
 def check_user(
     spec: Specification, *, persona: Persona | None = None, days: int = 2, seed: int = 0,
     options: Mapping[str, Any] | None = None,
-) -> Iterator[Finding]:  # fmt: skip
+) -> Iterator[Finding]:
     """Check a user agent against the contract of `propersim_env.protocols.UserAgent`.
 
     Args:
@@ -57,7 +57,7 @@ def check_user(
         if deterministic is None:
             yield Finding("warning", "says whether it is deterministic", "no class attribute `deterministic`",
                           "runs of users that are no function of the seed cannot be resumed or compared seed by seed",
-                          "write deterministic = True (or False: live language models, people) in the class")  # fmt: skip
+                          "write deterministic = True (or False: live language models, people) in the class")
         life = live(user, persona, seed, days)
         for check, (found, remedy) in life.wrong.items():
             yield Finding("error", check, found, "the environment and the log take a turn as it is", remedy)
@@ -79,7 +79,7 @@ def _make(spec: Specification, options: Mapping[str, Any] | None) -> Any:
     except (Exception, SystemExit) as error:
         taught = isinstance(error, (ValueError, TypeError))  # the registry's own errors say what to do
         raise Broken("can be built", problem_text(error), "nothing can be run without it",
-                     "" if taught else "construct it in a Python shell, with the same options") from error  # fmt: skip
+                     "" if taught else "construct it in a Python shell, with the same options") from error
 
 
 def script(i: int) -> str:
@@ -114,15 +114,15 @@ def _call(life: Life, check: str, call: Any, when: str, before: int) -> None:
     except (Exception, SystemExit) as error:
         if before < 0:
             raise Broken(check, problem_text(error), "it begins every episode: whom to play, and a seed (an int)",
-                         "def reset(self, persona, seed): … returns the first UserTurn") from error  # fmt: skip
+                         "def reset(self, persona, seed): … returns the first UserTurn") from error
         raise Broken(check, f"{problem_text(error)} {when}", "a user that raises ends the run: whatever an assistant says "
                      "must be survived", "rate what cannot be understood low, or return a turn with rating=None and "
-                     "failure='…'") from error  # fmt: skip
+                     "failure='…'") from error
     life.seconds.append(time.perf_counter() - started)
     if not isinstance(turn, UserTurn):
         raise Broken("reset() and act() give turns", f"{type(turn).__name__} {turn!r:.80} {when}",
                      "the environment reads rating, activity and tick from it",
-                     "return propersim_env.messages.UserTurn(rating, Activity(text, room), tick)")  # fmt: skip
+                     "return propersim_env.messages.UserTurn(rating, Activity(text, room), tick)")
     life.turns.append(turn)
     for name, found, remedy in _wrong(turn, before, first=before < 0):
         life.wrong.setdefault(name, (f"{found} {when}", remedy))
@@ -132,7 +132,7 @@ def _wrong(turn: UserTurn, before: int, first: bool) -> Iterator[tuple[str, str,
     """What is wrong with a turn: (check, found, remedy)."""
     if type(turn.tick) is not int or turn.tick <= before:
         yield ("ticks move forward", f"tick {turn.tick!r} after {before}",
-               "give the next tick at which the user is available, an int larger than the last")  # fmt: skip
+               "give the next tick at which the user is available, an int larger than the last")
     activity = turn.activity
     if not (isinstance(activity, Activity) and isinstance(activity.text, str) and isinstance(activity.room, str)):
         yield "activity is an Activity", f"{activity!r:.80}", "Activity('whisking eggs', 'kitchen')"
@@ -141,7 +141,7 @@ def _wrong(turn: UserTurn, before: int, first: bool) -> Iterator[tuple[str, str,
         yield "the first turn rates nothing", f"{rating!r:.80}", "return rating=None from reset()"
     if not first and rating is None and not turn.failure:
         yield ("ratings are there", "rating=None without a failure",
-               "rate silence too (Rating(15) where nothing is wrong), or say failure='why there is none'")  # fmt: skip
+               "rate silence too (Rating(15) where nothing is wrong), or say failure='why there is none'")
     if rating is not None:
         if not isinstance(rating, Rating) or type(rating.marks) is not int or not 0 <= rating.marks <= ALL_MARKS:
             yield "ratings are ratings", f"{rating!r:.80}", "Rating(marks) with marks a bit mask 0..15 (marks_of({…}))"
@@ -160,7 +160,7 @@ def _ratings(life: Life) -> Iterator[Finding]:
     if failed:
         kinds = ", ".join(sorted(set(failed)))
         yield Finding("warning", "ratings are there", f"{len(failed)} of {len(rated)} failed ({kinds})",
-                      "a failure is never scored: what it should have rated is lost", "see to the cause")  # fmt: skip
+                      "a failure is never scored: what it should have rated is lost", "see to the cause")
     for name, spoke in (("texts", True), ("silence", False)):
         totals = [turn.rating.total for heard, turn in rated if turn.rating and bool(heard) == spoke]
         if totals:
@@ -180,7 +180,7 @@ def _determinism(
         if _key(a) != _key(b):
             yield Finding("error", "is deterministic for a seed", f"turn {i}: first {_key(a)!r:.120}, then {_key(b)!r:.120}",
                           "the class says so, and resuming a run relies on it",
-                          "draw every random number from the seed of reset(), or say deterministic = False")  # fmt: skip
+                          "draw every random number from the seed of reset(), or say deterministic = False")
             return
     yield Finding("ok", "is deterministic for a seed", f"twice the same {len(life.turns)} turns")
     quiet = live(_make(spec, options), persona, seed, days, silent=True)
@@ -189,7 +189,7 @@ def _determinism(
         yield Finding("ok", "lives the same days whatever is said", "activities and ticks as with a silent assistant")
     else:
         yield Finding("info", "lives the same days whatever is said", "no: they differ with a silent assistant",
-                      "assistants are compared more sharply when they meet the same days")  # fmt: skip
+                      "assistants are compared more sharply when they meet the same days")
 
 
 def _state(
@@ -210,12 +210,12 @@ def _state(
         other.set_state(state)
     except Exception as error:
         yield Finding("error", "get_state() and set_state(state)", problem_text(error),
-                      "states are kept in files, as JSON", "only JSON values; arrays as array.tolist()")  # fmt: skip
+                      "states are kept in files, as JSON", "only JSON values; arrays as array.tolist()")
         return
     for i, heard in enumerate(life.heard[half:], half + 1):
         if _key(other.act(heard)) != _key(life.turns[i]):
             yield Finding("error", "get_state() holds everything", f"turn {i} differs after restoring at turn {half}",
-                          "exact branching compares what follows from the same state", "add what is missing")  # fmt: skip
+                          "exact branching compares what follows from the same state", "add what is missing")
             return
     yield Finding("ok", "get_state() and set_state(state)", f"restored after {half} turns, goes on the same")
 
@@ -234,6 +234,6 @@ def _judging(spec: Specification, options: Mapping[str, Any] | None, persona: Pe
             yield Finding("error", "rate(text) is what act(text) will say", f"decision {i}, {text!r}: {judged[0]!r:.80}, "
                           f"{judged[1]!r:.80}, delivered {heard!r:.80}",
                           "pairs are built from alternatives that were rated without being said",
-                          "judge in one function of state and text; rate() changes no state")  # fmt: skip
+                          "judge in one function of state and text; rate() changes no state")
             return
     yield Finding("ok", "rate(text) is what act(text) will say", "and changes nothing")

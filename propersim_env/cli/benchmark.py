@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "benchmark", help="measure speed and memory", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measure simulated ticks a second through each view, memory, and the time of a whole run.",
-    )  # fmt: skip
+    )
     parser.add_argument("what", choices=["speed"], help="what to measure")
     parser.add_argument("--homes", type=int, default=256, help="homes of the vector view; default: 256")
     parser.add_argument("--days", type=int, default=14, help="days of the vector view and of the whole run; default: 14")

@@ -42,16 +42,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "check", help="check that an agent honours its contract", epilog=EPILOG,
         description="Try an assistant, a user or an environment; say what is wrong, why it matters and how to mend it.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("spec", metavar="SPEC", help="a registered name, module:Name, folder/file.py:Name, or env")
     parser.add_argument("--as", dest="part", choices=("assistant", "user", "env"),
-                        help="what it is; default: found out from the name or the signature of reset()")  # fmt: skip
+                        help="what it is; default: found out from the name or the signature of reset()")
     parser.add_argument("--personas", help="with whom it is tried; default: three with low, middling and high rates")
     parser.add_argument("--days", type=int, default=2, help="days of the longest trial; default: 2")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything; default: 0")
     parser.add_argument("--quick", action="store_true", help="few decisions; leaves out the trial of rate and utility")
     parser.add_argument("--user-option", type=key_value, action="append", default=[], metavar="KEY=VALUE",
-                        help="option of a user; may be repeated")  # fmt: skip
+                        help="option of a user; may be repeated")
     parser.add_argument("--setting", default="house", help="name of a setting, or path of its folder; default: house")
     add_common(parser)
     parser.set_defaults(execute=run)
@@ -113,7 +113,7 @@ def _findings(options: argparse.Namespace, part: str) -> Iterator[Finding]:
     if part == "assistant":
         return check_assistant(options.spec, personas=personas, days=options.days, seed=options.seed, quick=options.quick)
     return check_user(options.spec, persona=personas[0], days=options.days, seed=options.seed,
-                      options=dict(options.user_option))  # fmt: skip
+                      options=dict(options.user_option))
 
 
 def _show(finding: Finding) -> None:

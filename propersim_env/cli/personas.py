@@ -38,7 +38,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = commands.add_parser("personas", help="list, show, sample and check personas", epilog=EPILOG,
                                  description="The residents: look at them, draw new ones, check your own.",
-                                 formatter_class=raw)  # fmt: skip
+                                 formatter_class=raw)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     listing = actions.add_parser("list", help="a table of personas", formatter_class=raw, epilog=_LEGEND)
@@ -75,7 +75,7 @@ def _row(persona: Persona) -> dict[str, Any]:
         "id": persona.id, "name": persona.name, "age": persona.data["age"], "occupation": persona.data["occupation"],
         "traits": "".join("H" if persona.traits[t] > 0 else "L" for t in TRAITS), "per_day": persona.per_day,
         "wanted": [_window_text(w) for w in persona.wanted], "tones": list(persona.communication["tones"]),
-    }  # fmt: skip
+    }
 
 
 def _window_text(window: Window) -> str:
@@ -100,7 +100,7 @@ def _print_table(personas: list[Persona]) -> None:
     for persona in personas:
         row = _row(persona)
         table.add_row(row["id"], row["name"], str(row["age"]), row["occupation"], row["traits"], f"{row['per_day']:g}",
-                      ", ".join(row["wanted"]), ", ".join(row["tones"]))  # fmt: skip
+                      ", ".join(row["wanted"]), ", ".join(row["tones"]))
     OUT.print(table)
 
 
@@ -186,7 +186,7 @@ def _print_preferences(persona: Persona) -> None:
     _line("not during", ", ".join(sorted(persona.unwanted_activities)) or "-")
     _line("how often", f"{persona.per_day:g} a day, at least {persona.min_gap:g} min apart")
     _line("tones", f"{', '.join(communication['tones'])}; not {', '.join(communication['avoid_tones'])}; "
-                   f"at most {communication['max_words']} words")  # fmt: skip
+                   f"at most {communication['max_words']} words")
     _line("boundaries", ", ".join(communication["boundaries"]))
     _heading("wants")
     for want in persona.wants:
@@ -245,7 +245,7 @@ def _sample(options: argparse.Namespace) -> int:
         print_json({"written": written} if options.out else [p.to_dict() for p in personas])
     elif options.out:
         OUT.print(f"{len(written)} personas written to {options.out}; use them with --personas or --persona and their paths",
-                  highlight=False, soft_wrap=True)  # fmt: skip
+                  highlight=False, soft_wrap=True)
     else:
         _print_table(personas)
         OUT.print("\nto keep them: --out DIR (a JSON file each), or --json", style="dim")
@@ -294,7 +294,7 @@ def incoherences(persona: Persona, seed: int = 0) -> Iterator[str]:
         shared = max((_overlap(want.window, w) for w in persona.wanted), default=want.window.end - want.window.start)
         if shared < LEAST_OVERLAP:
             yield (f"want {want.id!r} ({_window_text(want.window)}) lies outside the wanted times ({shared} min in one of "
-                   f"them): move it, or widen preferences.timing.wanted")  # fmt: skip
+                   f"them): move it, or widen preferences.timing.wanted")
     for a in persona.wanted:
         for b in persona.unwanted:
             if _overlap(a, b) > 0:
@@ -336,4 +336,4 @@ def _never_occurring(persona: Persona, seed: int) -> Iterator[str]:
     if len(starved) > SIMULATED_DAYS // 2:
         weekends = " (weekends)" if all(map(is_weekend, starved)) else ""
         yield (f"{len(starved)} of {SIMULATED_DAYS} simulated days{weekends} have no need at all, so that little can be "
-               f"earned: add wants, or widen their windows")  # fmt: skip
+               f"earned: add wants, or widen their windows")

@@ -51,12 +51,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "play", help="be the assistant for a day, or the resident", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Play one part yourself, in a dialogue on the terminal.",
         epilog=EPILOG.format(assistants=", ".join(assistant_names())),
-    )  # fmt: skip
+    )
     parser.add_argument("--as", dest="part", choices=("assistant", "user"), default="assistant",
-                        help="which part you play; default: assistant")  # fmt: skip
+                        help="which part you play; default: assistant")
     parser.add_argument("--persona", default="p01", help="an id, or the path of a persona file; default: p01")
     parser.add_argument("--assistant", default="oracle", metavar="NAME",
-                        help="who talks to you when you are the user; default: oracle")  # fmt: skip
+                        help="who talks to you when you are the user; default: oracle")
     parser.add_argument("--days", type=int, default=1, help="days to play; default: 1")
     parser.add_argument("--seed", type=int, default=0, help="another seed is another day; default: 0")
     parser.add_argument("--setting", default="house", help="name of a setting, or path of its folder; default: house")
@@ -187,7 +187,7 @@ class _Game:
             self._step("")
             now = int(self.info["tick"])
             if now // TICKS_PER_DAY != start // TICKS_PER_DAY or (change and self.doing != before) or \
-                    (not change and now >= goal):  # fmt: skip
+                    (not change and now >= goal):
                 break
             self._look()
         if lost:
@@ -268,7 +268,7 @@ def _as_user(options: argparse.Namespace, folder: Path) -> tuple[int, Path]:
             observation, _, terminated, truncated, info = env.step(text)
             marks = int(env.machine.marks[0])
             events.append({"tick": tick, "observation": seen, "text": text, "rating": marks.bit_count(), "marks": marks,
-                           "reaction": info["reaction"]})  # fmt: skip
+                           "reaction": info["reaction"]})
             over = terminated or truncated
     except InputEnded as problem:
         error(str(problem))
@@ -324,7 +324,7 @@ class Summary:
         horizon = episode.end is not None and episode.end["reason"] == "horizon"
         last = max((d.tick for d in episode.decisions()), default=0)
         served = {(event["tick"] // TICKS_PER_DAY, need) for event in episode.said()
-                  for need in event.get("terms", {}).get("serves", ())}  # fmt: skip
+                  for need in event.get("terms", {}).get("serves", ())}
         why = {w["id"]: w["why"] for w in persona["preferences"]["wants"]}
         needs = []
         for event in episode.days():
@@ -334,10 +334,10 @@ class Summary:
                 needs.append({
                     "day": event["day"], "from": time_text(need["from"]), "to": time_text(need["to"]), "state": state,
                     "topic": need["topic"], "want": need["want"], "why": why[need["want"]],
-                })  # fmt: skip
+                })
         return Summary(persona["id"], episode.begin["assistant"], episode.complete,
                        persona["preferences"]["frequency"]["per_day"], sum(1 for _ in episode.days()), len(said), ratings,
-                       sum((r - 2) / 2 for r in ratings), sorted(needs, key=lambda n: (n["day"], n["from"])))  # fmt: skip
+                       sum((r - 2) / 2 for r in ratings), sorted(needs, key=lambda n: (n["day"], n["from"])))
 
     def show(self) -> None:
         """Print it for people."""

@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "report", help="table and picture of a run folder", epilog=EPILOG,
         description="Compute the results of a run folder from its logs.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/latest"), help="default: runs/latest")
     add_common(parser)
     parser.set_defaults(execute=run)
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(report.as_json(result))
         return 0
-    OUT.print(report.table(result))
+    OUT.print(report.table(result, OUT.width))
     for line in result.incomplete:
         ERR.print(f"left out: {line}", style="yellow", highlight=False, soft_wrap=True)
     OUT.print("written: " + ", ".join(map(str, written)), highlight=False, soft_wrap=True)

@@ -53,7 +53,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "run", help="run assistants with residents and compare them", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Let residents live for some days with each assistant; print a table and keep every event.",
         epilog=EPILOG.format(assistants=", ".join(assistant_names())),
-    )  # fmt: skip
+    )
     parser.add_argument("--assistants", default=STANDARD, metavar="A,B,…", help=f"default: {STANDARD}")
     parser.add_argument("--personas", default="all", help="who lives there; default: all")
     parser.add_argument("--days", type=int, default=14, help="days of each episode; default: 14")
@@ -61,13 +61,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="run N seeds, from --seed on; default: 1")
     parser.add_argument("--user", default="simulated", help="who plays the residents; default: simulated")
     parser.add_argument("--user-option", type=key_value, action="append", default=[], metavar="KEY=VALUE",
-                        help="option of the user, e.g. noise=0 or follow_through=true; may be repeated")  # fmt: skip
+                        help="option of the user, e.g. noise=0 or follow_through=true; may be repeated")
     parser.add_argument("--setting", default="house", help="name of a setting, or path of its folder; default: house")
     parser.add_argument("--reveal-persona", action="store_true", help="show the persona to the assistants (an ablation)")
     parser.add_argument("--out", type=Path, default=Path("runs/latest"), help="run folder; default: runs/latest")
     parser.add_argument("--workers", type=int, default=0, help="processes; default: one a core, or one if the run is small")
     parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS",
-                        help="an assistant that takes longer for one decision counts as hanging; default: 600")  # fmt: skip
+                        help="an assistant that takes longer for one decision counts as hanging; default: 600")
     parser.add_argument("--no-oracle", action="store_true", help="do not add the oracle (utility stays empty)")
     add_common(parser)
     parser.set_defaults(execute=run)
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({**report.as_json(result), "folder": str(plan.folder), "failures": [str(f) for f in failures]})
     else:
-        OUT.print(report.table(result))
+        OUT.print(report.table(result, OUT.width))
         _closing(plan.folder, written, failures)
     return 1 if failures else 0
 
@@ -119,7 +119,7 @@ def default_workers(plan: RunPlan, units: Sequence[Unit]) -> int:
 
 def _execute(plan: RunPlan, units: Sequence[Unit], workers: int) -> list[Failure]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(),
-               TextColumn("decisions"), TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
+               TextColumn("decisions"), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=ERR) as bar:
         task = bar.add_task(f"{len(units)} episodes", total=len(units) * plan.config.days * DECISIONS_PER_DAY)
         failures = execute(plan, units, workers, lambda n: bar.advance(task, n))
@@ -130,7 +130,7 @@ def _execute(plan: RunPlan, units: Sequence[Unit], workers: int) -> list[Failure
 def _closing(folder: Path, written: list[Path], failures: list[Failure]) -> None:
     if failures:
         OUT.print(f"{len(failures)} episodes failed and are not in the table; their logs are kept. Run the same command "
-                  "again to try them again.", style="yellow")  # fmt: skip
+                  "again to try them again.", style="yellow")
     names = ", ".join(path.name for path in written)
     OUT.print(f"run folder: {folder} (run.json, events-….jsonl, {names})", highlight=False, soft_wrap=True)
     if not any(path.suffix == ".png" for path in written):

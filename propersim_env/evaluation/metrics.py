@@ -70,7 +70,7 @@ def measure(episode: Episode) -> EpisodeMetrics:
     begin = episode.begin
     days = int(begin["days"])
     names = ("decisions", "rating_sum", "delivered", "delivered_sum", "utility", "moments", "moment_sum", "needs",
-             "missed", "false_alarms", "duplicates")  # fmt: skip
+             "missed", "false_alarms", "duplicates")
     table = {name: np.zeros(days) for name in names}
     dimensions = np.zeros((len(DIMENSIONS), days))
     failures = 0
@@ -93,7 +93,7 @@ def measure(episode: Episode) -> EpisodeMetrics:
         assistant=begin["assistant"], persona=persona["id"], seed=begin["seed"],
         privileged=bool(begin.get("privileged")), per_day=persona["preferences"]["frequency"]["per_day"],
         dimensions=dimensions, failures=failures, **table,
-    )  # fmt: skip
+    )
 
 
 def _count_said(table: Mapping[str, FloatArray], dimensions: FloatArray, decision: Decision, known: set[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import HEAVY_HEAD, SIMPLE
 from rich.table import Table
 
 from propersim_env.evaluation.metrics import EpisodeMetrics, measure
@@ -18,6 +19,8 @@ from propersim_env.evaluation.statistics import Interval, interval, resampled_me
 from propersim_env.log import LogError, read_episode
 
 ORACLE = "oracle"
+WIDE = 125
+"""Columns of a terminal from which the whole table fits."""
 COLUMNS = {
     "utility": "sum of (rating-2)/2 over what was said, as a share of the oracle's; silence 0, oracle 1",
     "delivered": "mean rating (0-4) of what was said",
@@ -29,7 +32,7 @@ COLUMNS = {
     "false_alarms": "share of what was said that was rated 2 or less",
 }
 HEADERS = {"utility": "utility", "delivered": "delivered score", "moment": "moment score", "score": "score",
-           "missed": "missed needs", "a_day": "a day", "rate": "a day / n*", "false_alarms": "false alarms"}  # fmt: skip
+           "missed": "missed needs", "a_day": "a day", "rate": "a day / n*", "false_alarms": "false alarms"}
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def _summarise_assistant(name: str, own: Sequence[EpisodeMetrics], oracle: dict[
         columns={key: interval(over_personas(value)) for key, value in values.items()},
         utility_by_day=_band(utility), delivered_by_day=_band(delivered),
         delivered_daily=_nanmean(over_personas(lambda m: m.delivered)), failures=sum(m.failures for m in own),
-    )  # fmt: skip
+    )
 
 
 def _ratio(a: Any, b: Any) -> Any:
@@ -153,27 +156,31 @@ def _band(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([_nanmean(values), np.where(empty, np.nan, low), np.where(empty, np.nan, high)], axis=1)
 
 
-def cell(value: Interval, key: str) -> str:
-    """An interval as the table prints it: mean above, interval below."""
+def cell(value: Interval, key: str, narrow: bool = False) -> str:
+    """An interval as the table prints it: mean above; below it the interval, or where it is narrow half its width."""
     if np.isnan(value.mean):
         return "-"
-    digits = 1 if max(abs(value.low), abs(value.high)) >= 20 else 2
-    if key in ("missed", "false_alarms"):
-        return f"{value.mean:.0%}\n{value.low:.0%}..{value.high:.0%}"
-    return f"{value.mean:.{digits}f}\n{value.low:.{digits}f}..{value.high:.{digits}f}"
+    percent = key in ("missed", "false_alarms")
+    form = ".0%" if percent else ".1f" if max(abs(value.low), abs(value.high)) >= 20 else ".2f"
+    below = f"±{(value.high - value.low) / 2:{form}}" if narrow else f"{value.low:{form}}..{value.high:{form}}"
+    return f"{value.mean:{form}}\n{below}"
 
 
-def table(result: RunResult) -> Table:
-    """The results as a table for the terminal."""
-    title = f"{result.personas} personas x {result.seeds} seed{'s' * (result.seeds > 1)} x {result.days} days; mean over " \
-            "personas, 95 % bootstrap interval below"  # fmt: skip
-    grid = Table(title=title, caption="* knows the resident (an oracle, or tuned in hindsight)")
-    grid.add_column("assistant", overflow="fold")
-    for key in COLUMNS:
+def table(result: RunResult, width: int = 200) -> Table:
+    """The results as a table for a terminal of this width."""
+    narrow = width < WIDE
+    keys = [key for key in COLUMNS if width >= 95 or key != "false_alarms"]
+    what = "half of its" if narrow else "its"
+    title = f"{result.personas} personas x {result.seeds} seed{'s' * (result.seeds > 1)} x {result.days} days\n" \
+            f"mean over personas, {what} 95% bootstrap interval below"
+    grid = Table(title=title, caption="* knows the resident (an oracle, or tuned in hindsight)",
+                 box=SIMPLE if narrow else HEAVY_HEAD, padding=(0, 0, 0, 0) if narrow else (0, 1), pad_edge=False)
+    grid.add_column("assistant", overflow="fold", min_width=15)
+    for key in keys:
         grid.add_column(HEADERS[key], justify="right")
     for row in sorted(result.results, key=lambda r: -np.nan_to_num(r.columns["utility"].mean, nan=-np.inf)):
-        name = row.name + (" *" if row.privileged else "")
-        grid.add_row(name, *[cell(row.columns[key], key) for key in COLUMNS])
+        name = row.name + ("*" if row.privileged else "")
+        grid.add_row(name, *[cell(row.columns[key], key, narrow) for key in keys])
     return grid
 
 
@@ -197,7 +204,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
             }
             for r in result.results
         ],
-    }  # fmt: skip
+    }
 
 
 def save(result: RunResult, folder: Path) -> list[Path]:
@@ -227,7 +234,7 @@ def learning_curve(result: RunResult) -> Any:
             axis.plot(days, band[:, 0], label=row.name, linewidth=1.8, **style)
             axis.fill_between(days, band[:, 1], band[:, 2], color=style["color"], alpha=0.15, linewidth=0)
         axes[2].plot(days, row.delivered_daily, linewidth=1.8, **style)
-    axes[0].set(title="Utility (silence 0, oracle 1)", xlabel="day", ylim=(-1.05, 1.25))
+    axes[0].set(title="Utility (silence 0, oracle 1)", xlabel="day", ylim=(-1.05, max(1.25, 1.05 * float(np.nanmax([r.utility_by_day[:, 0].max() for r in result.results])))))
     axes[0].axhline(0, color="0.6", linewidth=0.8)
     axes[1].set(title="Delivered score (mean rating of what was said)", xlabel="day", ylim=(-0.1, 4.1))
     axes[2].set(title="Recommendations a day", xlabel="day")
@@ -238,8 +245,8 @@ def learning_curve(result: RunResult) -> Any:
         axis.spines[["top", "right"]].set_visible(False)
         axis.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(5, len(result.results)),
-                  frameon=False)  # fmt: skip
+                  frameon=False)
     seeds = f", {result.seeds} seeds" if result.seeds > 1 else ""
     figure.suptitle(f"{result.personas} personas{seeds}: mean over personas, 95 % interval; dashed: knows the resident; "
-                    "utility below -1 is cut", fontsize=10)  # fmt: skip
+                    "utility below -1 is cut", fontsize=10)
     return figure

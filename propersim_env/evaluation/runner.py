@@ -26,7 +26,7 @@ from propersim_env.registry import make_users
 
 BATCH = 64
 """Homes stepped together at most: beyond this they gain little, and memory and open files grow."""
-BYTES_PER_DAY = 200_000
+BYTES_PER_DAY = 260_000
 """Log of a day of an assistant that speaks at every tick (measured, rounded up): the disk space asked for beforehand."""
 
 
@@ -64,7 +64,7 @@ class RunPlan:
             "propersim": __version__, "rubric": RUBRIC_VERSION, "assistants": list(self.assistants),
             "setting": self.personas[0].setting.name, "seeds": list(self.seeds), **config,
             "personas": {p.id: _fingerprint(p) for p in self.personas},
-        }  # fmt: skip
+        }
 
 
 def _fingerprint(persona: Persona) -> str:
@@ -88,7 +88,7 @@ def prepare(plan: RunPlan) -> list[Unit]:
     users = make_users(plan.config.user, 1, **plan.config.user_options)
     if any(getattr(user, "interactive", False) for user in getattr(users, "users", ())):
         raise RunError(f"user {plan.config.user!r} is a person at this terminal, who cannot live in several homes: use "
-                       f"propersim play --as user")  # fmt: skip
+                       f"propersim play --as user")
     _check_folder(plan)
     return [unit for unit in plan.units() if not is_finished(unit, plan.folder)]
 
@@ -111,7 +111,7 @@ def _check_folder(plan: RunPlan) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RunError(f"{folder} has {free / 1e6:.0f} MB free and this run may need up to {needed / 1e6:.0f} MB: free some "
-                       f"space, choose another disk with --out, or run fewer personas or days")  # fmt: skip
+                       f"space, choose another disk with --out, or run fewer personas or days")
     if not file.exists():
         packages = {name: package_version(name) for name in ("gymnasium", "pettingzoo", "numpy")}
         text = json.dumps({"config": resolved, "python": platform.python_version(), "packages": packages}, indent=1)
@@ -175,7 +175,7 @@ def execute(
         return _execute_in_pool(plan, work, min(workers, len(work)), progress)
     except OSError as error:
         raise RunError(f"writing to {plan.folder} failed: {error.strerror or error}; free some space and run the same command "
-                       f"again to go on") from error  # fmt: skip
+                       f"again to go on") from error
 
 
 def _run_batch(
@@ -212,7 +212,7 @@ def _execute_in_pool(
                     seen = now
         except BrokenProcessPool as error:
             raise RunError("a worker process was killed (out of memory?); run the same command again to go on where it "
-                           "stopped, with --workers 1 if memory is short") from error  # fmt: skip
+                           "stopped, with --workers 1 if memory is short") from error
         except BaseException:
             for process in list(getattr(pool, "_processes", {}).values()):
                 process.terminate()

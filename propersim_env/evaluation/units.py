@@ -99,7 +99,7 @@ def parse_assistant(spec: str) -> tuple[str, dict[str, Any]]:
             options[key] = value
     if ":" not in name and name not in assistant_names():
         raise ValueError(f"unknown assistant {name!r}: {near_matches(name, assistant_names())}; or an import path such as "
-                         f"my_package.module:Name or folder/file.py:Name")  # fmt: skip
+                         f"my_package.module:Name or folder/file.py:Name")
     return name, options
 
 
@@ -279,7 +279,7 @@ class Batch:
             rating = machine.ratings.get(i)
             marks = None if i in machine.failures else int(machine.marks[i])
             values = (int(machine.decided_tick[i]), self._observations[i], texts[i],
-                      None if marks is None else marks.bit_count(), marks, rating.reaction if rating else "none")  # fmt: skip
+                      None if marks is None else marks.bit_count(), marks, rating.reaction if rating else "none")
             events.append(dict(zip(_LEARN_FIELDS, values, strict=True)))
 
     def _fail(self, i: int, error: BaseException) -> None:

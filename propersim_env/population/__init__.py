@@ -68,7 +68,7 @@ def _sample(seed: int, index: int, t: Tables) -> Json:
         "pronouns": t.n.pronouns, "occupation": t.occupations[occupation]["title"],
         "traits": dict(zip(TRAITS, traits, strict=True)), **person, "routine": routine, "activities": activities,
         "preferences": preferences, "rubric": write_rubric(draw, t, preferences, routine, activities),
-    }  # fmt: skip
+    }
 
 
 def _traits(draw: Draw, t: Tables) -> tuple[float, ...]:

@@ -144,7 +144,7 @@ def sample_routine(draw: Draw, t: Tables, traits: Sequence[float], works: bool) 
         "breakfast": clock(breakfast), "lunch": clock(lunch), "dinner": clock(dinner),
         "work": [{"from": clock(s), "to": clock(e)} for s, e in work], "work_days": list(days) if work else [],
         "consistency": round(draw.gauss(n.consistency, t.leanings["consistency"], traits), 2),
-    }  # fmt: skip
+    }
 
 
 def _work(draw: Draw, t: Tables, traits: Sequence[float], breakfast: int, lunch: int, dinner: int) -> list[Span]:
@@ -191,7 +191,7 @@ def _personal(draw: Draw, t: Tables, kind: ActivityKind) -> Json:
         "absorption": round(min(max(absorption, 0.0), 1.0), 2), "weight": round(draw.between(*spec["weight"]), 1),
         "hours": {"from": clock(low), "to": clock(high)}, "days": kind.days, "topics": list(kind.topics),
         "texts": draw.some(kind.texts, draw.whole(*spec["texts"])),
-    }  # fmt: skip
+    }
 
 
 def sample_timing(draw: Draw, t: Tables, day: Day, per_day: float) -> Json:
@@ -309,7 +309,7 @@ def sample_wants(
         open_topics = [
             k for k, v in liking.items()
             if v >= t.n.want_taste["liked"] and counts[k] < 2 and (k, window.label) not in used
-        ]  # fmt: skip
+        ]
         if not open_topics:
             continue
         present, share = day.present(span, days, t.n.situation["overlap"])
@@ -323,7 +323,7 @@ def sample_wants(
             "activities": _situation(draw, t, day, kinds, present, share),
             "from": clock(span[0]), "to": clock(span[1]), "days": days,
             "weight": round(min(max(strength, 0.3), 1.0), 1), "why": draw.pick(t.wording["why"]),
-        })  # fmt: skip
+        })
     return wants
 
 
@@ -355,7 +355,7 @@ def _want_days(draw: Draw, t: Tables, day: Day, window: Slot) -> str:
 def _want_topic(
     draw: Draw, t: Tables, liking: dict[str, float], topics: Sequence[str], counts: dict[str, int],
     present: Sequence[ActivityKind],
-) -> tuple[str, list[ActivityKind]]:  # fmt: skip
+) -> tuple[str, list[ActivityKind]]:
     """A liked topic, rather one that something done at that time is about; and what is done then."""
     taste = t.n.want_taste
     fitting: dict[str, list[ActivityKind]] = {topic: [] for topic in topics}
@@ -375,7 +375,7 @@ def _want_topic(
 def _situation(
     draw: Draw, t: Tables, day: Day, kinds: Sequence[ActivityKind], present: Sequence[ActivityKind],
     share: dict[str, float],
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """Activities and categories around which the topic is wanted; all of them occur then."""
     spec = t.n.situation
     chosen: list[str] = []

@@ -185,7 +185,7 @@ def tables(setting: Setting) -> Tables:
             "work_hours": leaning(n.work_hours["by_trait"]), "per_day": leaning(n.per_day_by_trait),
             "max_words": leaning(n.max_words["by_trait"]),
         },
-    )  # fmt: skip
+    )
 
 
 def _occupation_pull(

@@ -15,7 +15,7 @@ STRONG_LIKE, STRONG_DISLIKE = 0.6, -0.4
 def write_person(
     draw: Draw, t: Tables, traits: Sequence[float], occupation: Json, routine: Json, activities: Sequence[Json],
     liking: dict[str, float],
-) -> Json:  # fmt: skip
+) -> Json:
     """Background, interests, lifestyle, goals and daily plan."""
     words = t.wording
     place = max(range(len(traits)), key=lambda i: abs(traits[i]))
@@ -111,7 +111,7 @@ class _Writer:
             "communication_tones": lambda: self._tones("tones", "communication_tones", " and "),
             "communication_avoid": lambda: self._tones("avoid_tones", "communication_avoid", " or "),
             "communication_length": self._length, "communication_boundaries": self._boundaries,
-        }  # fmt: skip
+        }
 
     def paragraph(self, keys: Sequence[str]) -> str:
         """The sentences of these templates."""

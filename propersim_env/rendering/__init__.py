@@ -72,7 +72,7 @@ class Scene:
             persona.setting if persona else None, persona.name if persona else "The resident", int(machine.tick[i]),
             machine.activities[i], machine.said[i], int(machine.decided_tick[i]) if decided else None,
             machine.last_rating(i), machine.failures.get(i, ""), ended,
-        )  # fmt: skip
+        )
 
     @property
     def room(self) -> Room | None:
@@ -206,7 +206,7 @@ _SIDE = _INNER - _PLAN_COLUMNS - 2
 # Light lines by the directions they leave a cell in: 1 up, 2 right, 4 down, 8 left.
 _LINES = " ╵╶└╷│┌├╴┘─┴┐┤┬┼"
 _PLAIN = str.maketrans({"─": "-", "│": "|", "●": "@", "·": ".", "✓": "+", "✗": "-", "“": '"', "”": '"', "…": "~",
-                        **dict.fromkeys("└┌├┘┴┐┤┬┼╵╶╷╴", "+")})  # fmt: skip
+                        **dict.fromkeys("└┌├┘┴┐┤┬┼╵╶╷╴", "+")})
 
 
 def panel(scene: Scene) -> str:
@@ -316,7 +316,7 @@ def floor_plan(scene: Scene) -> list[str]:
 
     walls = [[0] * _PLAN_COLUMNS for _ in range(_PLAN_ROWS)]
     corners = {room.id: (*cell(*room.plan[:2]), *cell(room.plan[0] + room.plan[2], room.plan[1] + room.plan[3]))
-               for room in rooms}  # fmt: skip
+               for room in rooms}
     for box in corners.values():
         _draw_box(walls, box)
     grid = [[_LINES[bits] for bits in row] for row in walls]

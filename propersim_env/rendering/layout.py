@@ -54,7 +54,7 @@ class Plan:
 # --- text ------------------------------------------------------------------------------------------------------------
 
 _SPELLED = str.maketrans({"—": "-", "–": "-", "−": "-", "‐": "-", "‑": "-", "′": "'", "″": '"', "€": "EUR", "→": ">", "•": "·",
-                          "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ı": "i", "œ": "oe", "Œ": "OE"})  # fmt: skip
+                          "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ı": "i", "œ": "oe", "Œ": "OE"})
 _MISSING = "\uffff"
 _LONGEST = 250  # characters: no line of ours holds so many, and long ones are slow to measure
 
@@ -144,7 +144,7 @@ def plan_of(setting: Setting) -> Plan:
         box = rooms[room.id] = (x0 + x, y0 + y, x0 + x + width, y0 + y + height)
         for object_id, (_, at) in room.objects.items():
             marks[room.id, object_id] = (min(max(x0 + at[0] * scale, box[0] + 12), box[2] - 12),
-                                         min(max(y0 + at[1] * scale, box[1] + 12), box[3] - 12))  # fmt: skip
+                                         min(max(y0 + at[1] * scale, box[1] + 12), box[3] - 12))
     names: dict[str, Label] = {}
     labels: dict[tuple[str, str], Label] = {}
     for room in setting.rooms:
@@ -173,7 +173,7 @@ def overlap(a: Box, b: Box) -> float:
 def within(box: Box, room: Box, margin: float) -> bool:
     """Whether a box lies in a room and as far from its walls."""
     return (box[0] >= room[0] + margin and box[1] >= room[1] + margin
-            and box[2] <= room[2] - margin and box[3] <= room[3] - margin)  # fmt: skip
+            and box[2] <= room[2] - margin and box[3] <= room[3] - margin)
 
 
 def _name_label(room: Room, box: Box, taken: Sequence[Box]) -> Label | None:
@@ -189,7 +189,7 @@ def _name_label(room: Room, box: Box, taken: Sequence[Box]) -> Label | None:
                 spot = (x, y, x + width, y + height)
                 cost = math.hypot(dx, dy * 1.5)
                 if within(spot, box, 6) and (best is None or cost < best[0]) and \
-                        not any(overlap(grown(spot, 5), other) for other in taken):  # fmt: skip
+                        not any(overlap(grown(spot, 5), other) for other in taken):
                     best = (cost, spot)
         if best is not None:
             return Label((text,), size, best[1])
@@ -243,7 +243,7 @@ def _object_label(name: str, at: tuple[float, float], room: Box, taken: Sequence
         corners = [(x + 10, y - height / 2), (x - 10 - width, y - height / 2), (x - width / 2, y + 9),
                    (x - width / 2, y - 9 - height), (x - 6, y + 9), (x - width + 6, y + 9), (x - 6, y - 9 - height),
                    (x - width + 6, y - 9 - height), (x + 10, y - height + 5), (x + 10, y - 5),
-                   (x - 10 - width, y - height + 5), (x - 10 - width, y - 5)]  # fmt: skip
+                   (x - 10 - width, y - height + 5), (x - 10 - width, y - 5)]
         for left, top in corners:
             box = (left, top, left + width, top + height)
             near = (left - 2, top - 1, left + width + 2, top + height + 1)

@@ -299,7 +299,7 @@ def _draw_card(image: Image.Image, draw: ImageDraw.ImageDraw, scene: Scene) -> N
     x0, y0, x1, _ = _CARD
     reasons = scene.reasons()
     _text(draw, (x0 + 18, y0 + 14), drawable(scene.notice or "The resident's rating", 90)[0], 12,
-          _BAD if scene.notice else _SOFT)  # fmt: skip
+          _BAD if scene.notice else _SOFT)
     for i, name in enumerate(DIMENSIONS):
         middle = y0 + 51 + i * 35
         mark = -1 if scene.rating is None else scene.rating.marks >> i & 1
@@ -311,7 +311,7 @@ def _draw_card(image: Image.Image, draw: ImageDraw.ImageDraw, scene: Scene) -> N
 
 _STROKES: dict[int, tuple[tuple[float, ...], ...]] = {
     0: ((6.8, 6.8, 13.2, 13.2), (13.2, 6.8, 6.8, 13.2)), 1: ((5.8, 10.2, 8.8, 13.2, 14.4, 7),),
-}  # fmt: skip
+}
 
 
 @lru_cache(maxsize=3)

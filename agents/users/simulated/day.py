@@ -133,14 +133,14 @@ class DayPlanner:
             needs=needs, need_bits=need_bits, felt_bits=felt, timing=timing, preferred=timing + noise[1] > 0.3,
             overdue_after=(self.parameters.overdue_intervals * self.interval_ticks * (1 + noise[2])).astype(np.int64),
             noise=noise, uniform=uniform,
-        )  # fmt: skip
+        )
 
     def timing(self, segments: list[Segment], segment: NDArray[np.int64], day: int) -> NDArray[np.float64]:
         """Margin of being spoken to at each tick of a day made of these segments."""
         p, persona = self.parameters, self.persona
         margin = self._windows[not applies("weekdays", day)][0].copy()
         left_alone = [s.kind.id in persona.unwanted_activities or s.kind.category in persona.unwanted_activities
-                      for s in segments]  # fmt: skip
+                      for s in segments]
         margin[np.array(left_alone)[segment]] = p.timing_unwanted
         fresh = MINUTES - np.array([s.start for s in segments])[segment] <= p.breakpoint_minutes
         absorption = np.array([s.kind.absorption for s in segments])[segment]

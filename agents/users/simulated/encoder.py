@@ -23,7 +23,7 @@ ENDINGS = (
     ("ies", "y"), ("ied", "y"), ("ily", "y"), ("iest", "y"), ("ier", "y"), ("iness", "y"), ("es", ""), ("s", ""),
     ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", ""), ("ly", ""), ("er", "e"), ("er", ""), ("est", "e"),
     ("est", ""), ("ness", ""), ("ment", ""), ("isation", "ize"), ("ise", "ize"), ("ised", "ize"), ("ising", "ize"),
-)  # fmt: skip
+)
 PREFIXES = ("un", "re", "de", "non")
 
 

@@ -20,7 +20,7 @@ class Mind:
     __slots__ = (
         "bad", "delivered", "dose", "embeddings", "fatigue", "habituation", "habituation_tick", "heard_tick", "last_tick",
         "satiation", "satiation_tick", "served", "slots",
-    )  # fmt: skip
+    )
 
     def __init__(self, n_topics: int) -> None:
         self.last_tick = NEVER

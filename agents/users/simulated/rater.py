@@ -195,7 +195,7 @@ class Rater:
         margins = (
             preference + float(noise[0, tick]), timing + float(noise[1, tick]), frequency + float(noise[2, tick]),
             heard.communication + float(noise[3, tick]),
-        )  # fmt: skip
+        )
         raw = (preference, timing, frequency, heard.communication)
         names = (term_p, term_t, term_f, heard.communication_term)
         marks = sum(1 << i for i in range(4) if margins[i] > 0)
@@ -205,7 +205,7 @@ class Rater:
             terms=(terms[0], terms[1], terms[2], terms[3]), topic=topic, want=want,
             serves=serves if marks & 1 else 0, gap_minutes=gap * MINUTES_PER_TICK if mind.delivered else -1.0, dose=dose,
             fatigue=fatigue,
-        )  # fmt: skip
+        )
 
     def _preference(
         self, day: DayPlan, tick: int, mind: Mind, heard: Heard, now: int

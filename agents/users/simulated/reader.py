@@ -83,7 +83,7 @@ class Reading:
 FLAGS = frozenset(
     {"pressure", "sales", "privacy", "safety", "medical", "flattery", "guilt", "injection", "negated", "stuffing",
      "gibberish", "foreign", "empty", "overlong", "rating_request"}
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class _Ridge:
     """Ridge regression on dense and word features, solved in the dual: one weight row per word, one per dimension."""
 
     def __init__(self, bags: Sequence[Counter[str]], dense: np.ndarray, targets: np.ndarray, weights: np.ndarray,
-                 ridge: float, word_weight: float) -> None:  # fmt: skip
+                 ridge: float, word_weight: float) -> None:
         documents = Counter(word for bag in bags for word in bag)
         self.rows = {word: row for row, word in enumerate(sorted(documents))}
         self.rarity = np.array([math.log((1 + len(bags)) / (0.5 + documents[word])) for word in sorted(documents)])
@@ -161,7 +161,7 @@ class TextReader:
 
     def __init__(self, topics: Sequence[TopicLike], tones: Sequence[ToneLike],
                  prototypes: Sequence[tuple[str, str, str]], encoder: Encoder,
-                 settings: ReaderSettings | None = None) -> None:  # fmt: skip
+                 settings: ReaderSettings | None = None) -> None:
         """Fit the reader.
 
         Args:
@@ -182,7 +182,7 @@ class TextReader:
         for text, topic, tone in prototypes:
             if topic not in self.topic_ids or tone not in ("", *self.tone_ids):
                 raise ValueError(f"prototype {text!r} has topic {topic!r} and tone {tone!r}: add the missing one to the "
-                                 "setting's topics.json or tones.json, or correct the catalogue")  # fmt: skip
+                                 "setting's topics.json or tones.json, or correct the catalogue")
         self._named = _own_keywords(topics, self.rules.function_words)
         self._markers = [_phrases(tone.markers) for tone in tones]
         self.topic_model = self._fit_topics(topics, prototypes)

@@ -52,7 +52,7 @@ def _visible(text: str) -> str:
         return text
     marks = unicodedata.normalize("NFKC", text)
     return "".join(" " if mark.isspace() else mark for mark in marks if mark.isspace() or
-                   unicodedata.category(mark) not in INVISIBLE)  # fmt: skip
+                   unicodedata.category(mark) not in INVISIBLE)
 
 
 class TextRules:

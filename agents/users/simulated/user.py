@@ -49,7 +49,7 @@ def compile_persona(persona: Persona, options: Mapping[str, Any]) -> tuple[DayPl
         parameters = load_parameters(options["parameters"])
         reader = text_reader(persona.setting)
         known[key] = (DayPlanner(persona, parameters, options["noise"]),
-                      Rater(persona, parameters, reader, options["trait_effects"]))  # fmt: skip
+                      Rater(persona, parameters, reader, options["trait_effects"]))
     return known[key]
 
 
@@ -107,7 +107,7 @@ class Resident:
         around = plan.segments[plan.segment[tick]].kind
         name = self.persona.setting.topics[topic].name.lower()
         kind = ActivityKind("following", "leisure", around.room, around.object, (5, 60), 0.4, 1.0, (0, 1440), "all",
-                            (self.persona.setting.topic_ids[topic],), ())  # fmt: skip
+                            (self.persona.setting.topic_ids[topic],), ())
         segment = Segment(start * 2.5, end * 2.5, kind, f"trying out what was suggested ({name})")
         plan.segments.append(segment)
         plan.segment[start:end] = len(plan.segments) - 1
@@ -124,7 +124,7 @@ class Resident:
         reasons = {
             name: REASONS[name][term].format(**fields)
             for name, term in zip(DIMENSIONS, judgement.terms, strict=True)
-        }  # fmt: skip
+        }
         terms: dict[str, Any] = {
             name: [term, round(margin, 3)]
             for name, term, margin in zip(DIMENSIONS, judgement.terms, judgement.margins, strict=True)
@@ -136,7 +136,7 @@ class Resident:
         if judgement.serves:
             terms["serves"] = [n.index for n in self.plan.needs if judgement.serves >> n.index & 1]
         terms.update(gap_minutes=judgement.gap_minutes, dose=round(judgement.dose, 3),
-                     fatigue=round(judgement.fatigue, 3))  # fmt: skip
+                     fatigue=round(judgement.fatigue, 3))
         return Rating(judgement.marks, judgement.reaction, reasons, terms)
 
     def diary(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Resident:
                            for s in plan.segments],
             "needs": [{"id": n.index, "want": n.want.id, "topic": n.want.topic, "from": n.start, "to": n.end}
                       for n in plan.needs],
-        }  # fmt: skip
+        }
 
 
 class SimulatedUsers:
@@ -167,12 +167,12 @@ class SimulatedUsers:
     def __init__(
         self, n: int = 1, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False,
         trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if noise < 0:
             raise ValueError(f"noise={noise} is negative; 0 switches it off, 1 is the calibrated size")
         self.n, self.dismissal = n, dismissal
         self.options: dict[str, Any] = {"noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
-                        "parameters": dict(parameters or {})}  # fmt: skip
+                        "parameters": dict(parameters or {})}
         load_parameters(self.options["parameters"])
         self.residents: list[Resident] = [None] * n  # type: ignore[list-item]
         self.activities = [Activity("", "")] * n
@@ -240,7 +240,7 @@ class SimulatedUsers:
         for i in changed:
             self._look(i)
         return UserTurns(self.day * TICKS_PER_DAY + self.tick, marks, ratings, self.activities, changed, diaries,
-                         dismissals)  # fmt: skip
+                         dismissals)
 
     def _hear(self, i: int, text: str) -> Rating:
         resident = self.residents[i]
@@ -264,7 +264,7 @@ class SimulatedUsers:
         want = next((n.want for n in resident.plan.needs if unmet >> n.index & 1), None)
         terms = {"preference": ["need_open" if unmet else "silent_ok"],
                  "timing": ["missed_moment" if missed else "silent_ok"],
-                 "frequency": ["overdue" if late else "silent_ok"], "communication": ["silent_ok"]}  # fmt: skip
+                 "frequency": ["overdue" if late else "silent_ok"], "communication": ["silent_ok"]}
         reasons = {k: REASONS[k][v[0]].format(why=want.why if want else "") for k, v in terms.items()}
         marks = ALL_MARKS - bool(unmet) - 2 * missed - 4 * late
         return Rating(marks, "none", {k: v for k, v in reasons.items() if v}, terms)
@@ -281,7 +281,7 @@ class SimulatedUsers:
             "persona": resident.persona.to_dict(), "seed": resident.seed, "day": int(self.day[i]),
             "tick": int(self.tick[i]), "awake": int(self.awake[i]), "heard_awake": int(self.heard_awake[i]),
             "mind": resident.mind.get_state(), "followed": [list(f) for f in resident.followed],
-        }  # fmt: skip
+        }
 
     def set_state(self, i: int, state: Mapping[str, Any]) -> None:
         """Restore what `get_state` gave."""
@@ -309,9 +309,9 @@ class SimulatedUser:
     def __init__(
         self, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False, trait_effects: float = 1.0,
         parameters: Mapping[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.users = self.batch(1, noise=noise, follow_through=follow_through, dismissal=dismissal,
-                                trait_effects=trait_effects, parameters=parameters)  # fmt: skip
+                                trait_effects=trait_effects, parameters=parameters)
 
     @staticmethod
     def batch(n: int, **options: Any) -> SimulatedUsers:
