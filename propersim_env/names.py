@@ -50,11 +50,11 @@ def _import_module(name: str) -> Any:
 
 
 def _import_file(path: Path) -> Any:
-    """Import a file once, however many homes ask for it; files of the same name in other folders are other modules."""
+    """Import a file once, however many homes ask for it, and again when it has changed since."""
     if not path.is_file():
         raise ImportError(f"no file {path}")
     path = path.resolve()
-    name = f"propersim_file_{path.stem}_{crc32(str(path).encode()):08x}"
+    name = f"propersim_file_{path.stem}_{crc32(f'{path} {path.stat().st_mtime_ns}'.encode()):08x}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -31,17 +31,21 @@ class Segment:
 
 
 class _Pool:
-    """Activities of one category with cumulative weights for each hour."""
+    """Activities of one category, drawn by weight among those that make sense at the hour."""
 
     def __init__(self, kinds: list[tuple[ActivityKind, float]]) -> None:
-        self.by_hour: list[tuple[list[ActivityKind], list[float]]] = []
-        for hour in range(24):
-            fitting = [(k, w) for k, w in kinds if k.hours[0] < hour * 60 + 60 and k.hours[1] > hour * 60] or kinds
-            self.by_hour.append(([k for k, _ in fitting], list(accumulate(w for _, w in fitting))))
+        self.kinds = kinds
+        self.mean_minutes = sum(sum(k.minutes) / 2 for k, _ in kinds) / len(kinds)
+        self._by_hour: dict[int, tuple[list[ActivityKind], list[float]]] = {}
 
     def draw(self, minute: float, u: float) -> ActivityKind:
-        kinds, cumulative = self.by_hour[min(int(minute // 60), 23)]
-        return kinds[bisect_right(cumulative, u * cumulative[-1] * 0.999999)]
+        hour = min(int(minute // 60), 23)
+        if hour not in self._by_hour:
+            fitting = [(k, w) for k, w in self.kinds if k.hours[0] < hour * 60 + 60 and k.hours[1] > hour * 60]
+            kinds = fitting or self.kinds
+            self._by_hour[hour] = ([k for k, _ in kinds], list(accumulate(w for _, w in kinds)))
+        pool, cumulative = self._by_hour[hour]
+        return pool[bisect_right(cumulative, u * cumulative[-1] * 0.999999)]
 
 
 class Routine:
@@ -96,19 +100,18 @@ class Routine:
         p, persona = self.parameters, self.persona
         own = {kind.category for kind in persona.activities}
         trait = sum(persona.traits[t] * r for t, r in p.exercise_by_trait.items())
-        rows = []
-        for hour in range(24):
-            weights = {}
-            for category, share in p.hourly_share.items():
-                if category not in self.pools[weekend]:
-                    continue
-                kinds, _ = self.pools[weekend][category].by_hour[hour]
-                mean = sum(sum(k.minutes) / 2 for k in kinds) / len(kinds)
+        categories, factors = [], []
+        for category in p.hourly_share:
+            if category in self.pools[weekend]:
                 factor = p.free_time_factor[category] * (max(0.2, 1 + trait) if category == "exercise" else 1.0)
                 factor *= p.own_category_factor.get(category, 1.0) if category in own else 1.0
-                weights[category] = (share[hour] + 0.1) * factor / mean
-            rows.append((list(weights), list(accumulate(weights.values()))))
-        return rows
+                categories.append(category)
+                factors.append(factor / self.pools[weekend][category].mean_minutes)
+        shares = [p.hourly_share[category] for category in categories]
+        return [
+            (categories, list(accumulate((share[hour] + 0.1) * factor for share, factor in zip(shares, factors, strict=True))))
+            for hour in range(24)
+        ]
 
     def day(self, seed: int, day: int) -> list[Segment]:
         """Segments that tile the whole day, 0 to 1440 minutes, beginning and ending asleep.
