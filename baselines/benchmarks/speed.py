@@ -5,7 +5,7 @@
 Times, one after another on this machine: the AEC loops of PettingZoo's rock-paper-scissors and tic-tac-toe with random
 actions; the Gymnasium view with a silent assistant, with one that says the same text at every tick, and with one that says a
 new text of the catalogue at every tick; the vector view with silent assistants; and a whole run (32 personas, logs
-included) of one scripted assistant.
+included) of one scripted assistant; and the reading of a new text.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from propersim_env.agents.users.simulated.user import text_reader
 from propersim_env.evaluation.runner import RunPlan, execute, prepare
 from propersim_env.evaluation.units import RunConfig
 from propersim_env.persona import select_personas
@@ -98,6 +99,17 @@ def run_seconds(assistant: str, days: int, workers: int) -> float:
         return time.perf_counter() - start
 
 
+def reading_milliseconds() -> float:
+    """Milliseconds to understand a text that was never seen before: catalogue texts, each with a word added."""
+    setting = load_setting()
+    reader = text_reader(setting)
+    texts = [f"Perhaps {i}: {entry.text}" for i, entry in enumerate(setting.catalogue)]
+    start = time.perf_counter()
+    for text in texts:
+        reader.read(text)
+    return 1000 * (time.perf_counter() - start) / len(texts)
+
+
 def measure(homes: int = 256, days: int = 14) -> dict[str, Any]:
     """All figures; rates are steps or waking ticks a second."""
     texts = [t.text for t in load_setting().catalogue]
@@ -115,7 +127,7 @@ def measure(homes: int = 256, days: int = 14) -> dict[str, Any]:
             "another text at every tick": gym_rate(lambda i: texts[i % len(texts)]),
         },
         "vector_ticks_per_second": {f"{homes} homes": vector},
-        "vector_peak_memory_mib": memory,
+        "vector_peak_memory_mib": memory, "new_text_milliseconds": reading_milliseconds(),
         "run_seconds": {
             f"32 personas x {days} days, {assistant}, 1 process": run_seconds(assistant, days, 1)
             for assistant in ("fixed-rate", "always")

@@ -52,5 +52,6 @@ def run(options: argparse.Namespace) -> int:
     OUT.print(table)
     for name, seconds in figures["run_seconds"].items():
         OUT.print(f"{name}, logs included: {seconds:.2f} s", highlight=False)
+    OUT.print(f"reading a new text: {figures['new_text_milliseconds']:.2f} ms", highlight=False)
     OUT.print(f"peak memory after the vector view: {figures['vector_peak_memory_mib']:.0f} MiB", highlight=False)
     return 0

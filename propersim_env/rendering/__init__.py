@@ -1,7 +1,7 @@
 """Pictures of a moment: as text, on the terminal, or as an image of the floor plan.
 
-A `Scene` is all that a picture needs. Text for a terminal is drawn here, images in `propersim_env.rendering.picture`. Whatever the
-agents say is shown safely: nothing in it can steer the terminal or break the frame.
+A `Scene` is all that a picture needs. Text for a terminal is drawn here, images in `propersim_env.rendering.picture`.
+Whatever the agents say is shown safely: nothing in it can steer the terminal or break the frame.
 """
 
 from __future__ import annotations

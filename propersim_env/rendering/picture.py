@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from propersim_env.clock import TICKS_PER_DAY, time_text
 from propersim_env.messages import DIMENSIONS
+from propersim_env.rendering import REACTION_WORDS, Scene
 from propersim_env.rendering.layout import (
     FIGURE,
     PLAN_AREA,
@@ -30,7 +31,6 @@ from propersim_env.rendering.layout import (
     plan_of,
     wrap,
 )
-from propersim_env.rendering import REACTION_WORDS, Scene
 from propersim_env.setting import Setting
 
 WIDTH, HEIGHT = 960, 720
