@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from propersim_env.clock import TICKS_PER_DAY, TICKS_PER_HOUR
-from propersim_env.evaluation.report import summarise, table
+from propersim_env.evaluation.report import summarise
 from propersim_env.evaluation.runner import RunPlan, execute, prepare
 from propersim_env.evaluation.units import RunConfig
 from propersim_env.persona import select_personas
@@ -66,7 +65,7 @@ class HourLearner:
 
 
 def main() -> None:
-    """Compare the learner with a fixed rate and the oracle; print the table and the learner's days."""
+    """Compare the learner with a fixed rate and the oracle; print the results and the learner's days."""
     learner = f"{os.path.relpath(__file__)}:HourLearner"
     with tempfile.TemporaryDirectory() as folder:
         plan = RunPlan(Path(folder), (learner, "fixed-rate", "oracle"), tuple(select_personas("8")), (0,), RunConfig(days=10))
@@ -74,11 +73,13 @@ def main() -> None:
         result = summarise(plan.folder)
     for failure in failures:
         print(failure)
-    Console(width=120).print(table(result))
+    for row in result.results:
+        utility, rate = row.columns["utility"], row.columns["a_day"]
+        print(f"{row.name:<42} utility {utility.mean:5.2f} ({utility.low:.2f}..{utility.high:.2f}), {rate.mean:.1f} a day")
     own = next(row for row in result.results if row.name == learner)
     print(f"\n{'day':>5} {'utility':>9} {'recommendations':>17}")
-    for day, (utility, said) in enumerate(zip(own.utility_by_day[:, 0], own.delivered_daily, strict=True), 1):
-        print(f"{day:>5} {utility:>9.2f} {said:>17.1f}")
+    for day, (earned, said) in enumerate(zip(own.utility_by_day[:, 0], own.delivered_daily, strict=True), 1):
+        print(f"{day:>5} {earned:>9.2f} {said:>17.1f}")
 
 
 if __name__ == "__main__":
