@@ -1,8 +1,7 @@
 """An assistant of one's own: it learns at which hours of the day it is well received.
 
-Run it: ``python examples/own_assistant.py``. It lives with eight residents for ten days, as do two other assistants; the
-table of results is printed, and how the learner does day by day. Its texts are random: it learns when to speak, not what to
-say.
+Run it: ``python examples/own_assistant.py``. It lives with eight residents for ten days, as do two other assistants; their
+results are printed, and how the learner does day by day. Its texts are random: it learns when to speak, not what to say.
 
 Enter it into the table of all assistants: ``propersim run --assistants examples/own_assistant.py:HourLearner,random,oracle``.
 An option follows after a colon: ``examples/own_assistant.py:HourLearner:confidence=0.8``.

@@ -86,7 +86,7 @@ def parse_assistant(spec: str) -> tuple[str, dict[str, Any]]:
     parts = spec.split(":")
     name = parts[0]
     rest = parts[1:]
-    if rest and "=" not in rest[0]:
+    if rest and "=" not in rest[0] and name not in assistant_names():
         name, rest = f"{name}:{rest[0]}", rest[1:]
     options: dict[str, Any] = {}
     for part in rest:
