@@ -175,7 +175,8 @@ class Machine:
             self.active[i] = False
             log = self.logs[i]
             if log is not None:
-                log.end("dismissed" if self.terminated[i] else "horizon", int(self.cycles[i]))
+                reason = "dismissed" if self.terminated[i] else "horizon" if self.tick[i] >= self.horizon else "max_cycles"
+                log.end(reason, int(self.cycles[i]))
 
     def assistant_turn(self, texts: Sequence[str]) -> None:
         """Take what every assistant says; ``""`` is silence."""

@@ -186,6 +186,8 @@ def _load(folder: Path) -> Setting:
         tones=tuple(Tone(t["id"], t["name"], t["description"], tuple(t["markers"])) for t in tones["tones"]),
         tone_affinity=tones["affinity"], activities=activities, catalogue=_catalogue(folder),
     )
+    _check_tones(setting)
+    _check_catalogue(setting)
     for i, activity in enumerate(activities):
         check_activity(setting, activity, str(folder / "activities.json"), f"activities[{i}]")
     return setting
@@ -201,11 +203,30 @@ def _checked(folder: Path, name: str) -> Any:
 def _catalogue(folder: Path) -> tuple[CatalogueText, ...]:
     path = folder / "catalogue.jsonl"
     rows = read_json_lines(path)
-    for i, row in enumerate(rows, 1):
-        missing = {"id", "topic", "tone", "effort", "when", "text"} - set(row)
-        if missing:
-            raise DataError(str(path), f"line {i}", f"lacks {', '.join(sorted(missing))}", "see catalogue.schema.json")
+    if folder.parent != SETTINGS.resolve():  # those of the package are checked by its tests, and loading them is quick
+        for i, row in enumerate(rows, 1):
+            validate(row, "catalogue", f"{path} line {i}")
     return tuple(CatalogueText(r["id"], r["topic"], r["tone"], r["effort"], r["when"], r["text"]) for r in rows)
+
+
+def _check_tones(setting: Setting) -> None:
+    source, names = str(setting.folder / "tones.json"), [t.id for t in setting.tones]
+    for a in names:
+        for b in names:
+            given = setting.tone_affinity.get(a, {}).get(b)
+            if a != b and (given is None or given != setting.tone_affinity.get(b, {}).get(a)):
+                raise DataError(source, f"affinity.{a}.{b}", f"is {given}", "give every pair in both directions, the same")
+
+
+def _check_catalogue(setting: Setting) -> None:
+    source, tones, seen = str(setting.folder / "catalogue.jsonl"), {t.id for t in setting.tones}, set[str]()
+    for i, entry in enumerate(setting.catalogue, 1):
+        for field, value, known in (("topic", entry.topic, setting.topic_ids), ("tone", entry.tone, tones)):
+            if value not in known:
+                raise DataError(source, f"line {i}: {field}", f"no {field} {value!r}", near_matches(value, known))
+        if entry.id in seen:
+            raise DataError(source, f"line {i}: id", f"{entry.id!r} is there twice", "give each text an id of its own")
+        seen.add(entry.id)
 
 
 def check_activity(setting: Setting, activity: ActivityKind, source: str, field: str) -> None:

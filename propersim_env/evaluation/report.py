@@ -175,7 +175,8 @@ def table(result: RunResult, width: int = 200) -> Table:
             f"mean over personas, {what} 95% bootstrap interval below"
     grid = Table(title=title, caption="* knows the resident (an oracle, or tuned in hindsight)",
                  box=SIMPLE if narrow else HEAVY_HEAD, padding=(0, 0, 0, 0) if narrow else (0, 1), pad_edge=False)
-    grid.add_column("assistant", overflow="fold", min_width=15)
+    longest = max(len(row.name) + row.privileged for row in result.results)
+    grid.add_column("assistant", overflow="fold", width=min(longest, 15 if narrow else 30))
     for key in keys:
         grid.add_column(HEADERS[key], justify="right")
     for row in sorted(result.results, key=lambda r: -np.nan_to_num(r.columns["utility"].mean, nan=-np.inf)):
