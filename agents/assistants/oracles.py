@@ -6,6 +6,7 @@ They are bound to the resident's mind and plan; no assistant that is compared wi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,13 @@ from propersim_env.agents.users.simulated.day import DayPlan
 from propersim_env.clock import TICKS_PER_DAY, TICKS_PER_HOUR
 from propersim_env.seeding import stream
 
-PREFER_NEEDS = 0.02
+PREFER_NEEDS = 0.1
 """Added to the value of moments with an open need, so that among equal ones those are chosen."""
+DOSE_LEVELS = 24
+DOSE_AT_BEDTIME = 0.4
+"""What a unit of dose at the end of the day is expected to cost on the next, in utility."""
+SCHEDULE_RATES = (0.25, 0.5, 0.75, 1.0)
+"""Rates at which schedules are tried, as shares of the most that the resident allows."""
 TOPICS_TRIED = 4
 TEXTS_TRIED = 4
 MASS_EXPECTED = 0.8
@@ -118,31 +124,86 @@ def _best_topic_margin(resident: Resident, plan: DayPlan) -> NDArray[np.float64]
     return margin
 
 
-def choose_moments(values: NDArray[np.float64], first: int, last: int, spacing: int, most: int) -> list[int]:
-    """Ticks in ``[first, last)`` with the largest sum of values, at least `spacing` apart and at most `most` of them.
+@dataclass(frozen=True, slots=True)
+class DoseRule:
+    """How the rate limits a plan: what each recommendation adds to the dose that later ones meet.
 
-    Dynamic programming over (tick, number left), exact. Where several choices are equal, the earliest is taken.
+    Attributes:
+        spacing: Fewest ticks between two.
+        limit, scale: One more is welcome while ``(limit - dose - 1) / scale`` plus noise is above 0.
+        decay: Factor by which the dose fades in a tick.
+        noise: Noise on that margin at each tick of the day.
     """
-    if first >= last or most < 1:
-        return []
+
+    spacing: int
+    limit: float
+    scale: float
+    decay: float
+    noise: NDArray[np.float64]
+
+    def allows(self, dose: float, tick: int) -> bool:
+        """Whether one more is welcome at this dose and tick."""
+        return (self.limit - dose - 1) / self.scale + float(self.noise[tick]) > 0
+
+
+def choose_moments(values: NDArray[np.float64], first: int, last: int, dose: float, rule: DoseRule) -> list[int]:
+    """Ticks in ``[first, last)`` with the largest sum of values that the rate allows.
+
+    Dynamic programming backwards over (tick, dose), the dose on a geometric grid with linear interpolation. Where several
+    choices are equal, the earliest is taken.
+
+    Args:
+        values: Of speaking at each tick of the day.
+        first: First tick that may be chosen.
+        last: End of the waking day.
+        dose: At `first`.
+        rule: See `DoseRule`.
+    """
     length = last - first
-    table = np.zeros((length + spacing + 1, most + 1))
-    take = np.zeros((length, most + 1), bool)
+    if length <= 0:
+        return []
+    grid = np.geomspace(0.05, rule.limit + 1.5, DOSE_LEVELS)
+    fade = -np.log(rule.decay) / np.log(grid[1] / grid[0])  # levels a tick
+    after = (grid + 1) * rule.decay**rule.spacing
+    place = np.clip(np.log(after / grid[0]) / np.log(grid[1] / grid[0]), 0, DOSE_LEVELS - 1.000001)
+    low, share = place.astype(int), place % 1
+    room = (rule.limit - grid - 1) / rule.scale
+    table = np.zeros((length + rule.spacing + 1, DOSE_LEVELS))
+    table[length:] = -DOSE_AT_BEDTIME * grid
+    take = np.zeros((length, DOSE_LEVELS), bool)
     gains = values[first:last].tolist()
     for t in range(length - 1, -1, -1):
-        table[t] = table[t + 1]
+        later = table[t + 1]
+        table[t] = later
+        table[t, 1:] += fade * (later[:-1] - later[1:])
         if gains[t] > 0:
-            taken = table[t + spacing, :-1] + gains[t]
-            take[t, 1:] = taken >= table[t, 1:]
-            table[t, 1:] = np.where(take[t, 1:], taken, table[t, 1:])
-    moments, t, left = [], 0, most
-    while t < length and left:
-        if take[t, left]:
+            then = table[t + rule.spacing]
+            taken = gains[t] + then[low] * (1 - share) + then[low + 1] * share
+            take[t] = (taken >= table[t]) & (room + rule.noise[first + t] > 0)
+            np.copyto(table[t], taken, where=take[t])
+    return _follow(take, grid, first, dose, rule)
+
+
+def _follow(take: NDArray[np.bool_], grid: NDArray[np.float64], first: int, dose: float, rule: DoseRule) -> list[int]:
+    """The moments that the table of choices leads to from this dose on."""
+    moments, t, step = [], 0, np.log(grid[1] / grid[0])
+    while t < len(take):
+        level = int(np.clip(np.round(np.log(max(dose, grid[0]) / grid[0]) / step), 0, DOSE_LEVELS - 1))
+        ticks = 1
+        if take[t, level] and rule.allows(dose, first + t):
             moments.append(first + t)
-            t, left = t + spacing, left - 1
-        else:
-            t += 1
+            dose, ticks = dose + 1, rule.spacing
+        dose *= rule.decay**ticks
+        t += ticks
     return moments
+
+
+def dose_rule(resident: Resident) -> DoseRule:
+    """The rule that this resident's rate makes today."""
+    rater = resident.rater
+    spacing = max(1, int(rater.gap_ticks * rater.p.gap_tolerance) + 1)
+    decay = float(np.exp(-1 / TICKS_PER_HOUR / rater.p.dose_hours))
+    return DoseRule(spacing, rater.dose_limit, rater.dose_scale, decay, resident.plan.noise[2])
 
 
 class Oracle(_Privileged):
@@ -161,17 +222,15 @@ class Oracle(_Privileged):
         self._day, self._plan = -1, [-1]
 
     def _replan(self, resident: Resident, first: int) -> None:
-        rater, plan = resident.rater, resident.plan
-        spacing = max(1, int(rater.gap_ticks * rater.p.gap_tolerance) + 1)
+        plan, rule = resident.plan, dose_rule(resident)
         if resident.mind.delivered:
-            first = max(first, resident.mind.last_tick + spacing - plan.day * TICKS_PER_DAY)
-        # A day that begins rested holds per_day (1 + tolerance) recommendations: 1 / 0.64 of the dose limit, see dose_limit.
-        room = (rater.dose_limit - rater.dose(resident.mind, resident.now)) / 0.64
+            first = max(first, resident.mind.last_tick + rule.spacing - plan.day * TICKS_PER_DAY)
+        dose = resident.rater.dose(resident.mind, plan.day * TICKS_PER_DAY + first)
         values = value_of_moments(resident, self.best_manner, self.know_content)
         if not self.know_content:
             values = values + 0.5
         self._day = plan.day
-        self._plan = choose_moments(values, first, plan.sleep, spacing, max(0, round(room)))
+        self._plan = choose_moments(values, first, plan.sleep, dose, rule)
 
     def act(self, observation: str) -> str:
         """Speak when a planned moment has come."""
@@ -219,7 +278,8 @@ class ContentOracle(_Privileged):
 class BestSchedule(_Privileged):
     """The best fixed schedule in hindsight: the same clock times every day, random texts.
 
-    The times are those that would have been welcome most often in the days of this very episode: the most that can be had
+    For each of several rates, the times are those that would have been welcome most often in the days of this very episode;
+    each schedule is then lived through with the texts it would say, and the best one is used: the most that can be had
     without reacting to the person.
 
     Args:
@@ -227,28 +287,49 @@ class BestSchedule(_Privileged):
     """
 
     def __init__(self, days: int = 14) -> None:
+        if days < 1:
+            raise ValueError(f"days={days}: a schedule needs at least one day to be chosen on")
         self.days = days
 
     def bind(self, look: Callable[[], Resident]) -> None:
         """Look at all days and choose the times."""
         super().bind(look)
         resident = look()
-        rater, planner = resident.rater, resident.planner
+        self._order = self.rng.permutation(len(self.texts)).tolist()
+        self._count = 0
         welcome = np.zeros(TICKS_PER_DAY)
         for day in range(self.days):
-            plan = planner.plan(resident.seed, day)
+            plan = resident.planner.plan(resident.seed, day)
             good = (plan.timing + plan.noise[1] > 0).astype(float)
             good[: plan.wake] = good[plan.sleep :] = 0.0
             welcome += good / self.days
-        spacing = max(1, int(rater.gap_ticks * rater.p.gap_tolerance) + 1)
-        most = max(1, round(resident.persona.per_day))
-        self.times = frozenset(choose_moments(welcome, 0, TICKS_PER_DAY, spacing, most))
+        rule = replace(dose_rule(resident), noise=np.zeros(TICKS_PER_DAY))
+        schedules = []
+        for share in SCHEDULE_RATES:
+            slower = replace(rule, spacing=round(rule.spacing / share), limit=1 + (rule.limit - 1) * share)
+            times = choose_moments(welcome, 0, TICKS_PER_DAY, 0.0, slower)
+            schedules.append((self._earned(resident, times), times))
+        self.times = frozenset(max(schedules)[1])
+
+    def _earned(self, resident: Resident, times: list[int]) -> float:
+        """Utility of a schedule, lived through by another self of the resident."""
+        other = Resident(resident.persona, resident.seed, {**resident.options, "follow_through": False})
+        earned, said = 0.0, 0
+        for _ in range(self.days):
+            for tick in times:
+                if other.plan.wake <= tick < other.plan.sleep:
+                    other.tick = tick
+                    earned += (other.deliver(self.texts[self._order[said % len(self._order)]]).marks.bit_count() - 2) / 2
+                    said += 1
+            other.next_day()
+        return earned
 
     def act(self, observation: str) -> str:
         """Speak at the chosen times."""
         if self.look().tick not in self.times:
             return ""
-        return self.texts[int(self.rng.integers(len(self.texts)))]
+        self._count += 1
+        return self.texts[self._order[(self._count - 1) % len(self._order)]]
 
 
 def is_privileged(assistant: Any) -> bool:

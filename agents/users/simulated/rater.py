@@ -282,12 +282,10 @@ class Rater:
         """Change the mind by a text that was delivered and judged."""
         p, now = self.p, day.day * TICKS_PER_DAY + tick
         heard = self.hear(text)
-        excess = 0.0
-        if mind.delivered:
-            excess = max(0.0, 1 - (now - mind.last_tick) / (self.gap_ticks * p.gap_tolerance))
-        excess = max(excess, min(1.0, max(0.0, (judgement.dose + 1) / self.dose_limit - 1)))
+        over = -self._frequency(now - mind.last_tick, judgement.dose)[0]
+        excess = min(p.fatigue_most, p.fatigue_least + over) if over >= 0 else 0.0
         irrelevant = 0.0 if judgement.marks & 1 else p.fatigue_irrelevance
-        mind.fatigue = min(p.fatigue_limit, judgement.fatigue + p.fatigue_excess * excess + irrelevant)
+        mind.fatigue = min(p.fatigue_limit, judgement.fatigue + excess + irrelevant)
         mind.dose = judgement.dose + 1.0
         mind.last_tick, mind.delivered = now, mind.delivered + 1
         topic = judgement.topic
