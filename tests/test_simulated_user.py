@@ -151,6 +151,72 @@ def test_a_resident_may_dismiss_the_assistant():
     assert dismissed[0] > 40
 
 
+def test_what_was_followed_elsewhere_changes_no_judgement(catalogue_texts):
+    """Raters are shared by episodes: what one resident follows must not change what another thinks."""
+    def lived(before):
+        users = residents(["p05"], follow_through=True)
+        for n in range(before):
+            users.act([max(catalogue_texts[n : n + 40], key=lambda t: users.rate(0, t).total) if n % 20 == 0 else ""])
+        users = residents(["p05"], seed=1, follow_through=True)
+        return [users.act([catalogue_texts[(7 * n) % 700] if n % 10 == 0 else ""]).marks[0] for n in range(300)]
+
+    assert lived(0) == lived(300)
+
+
+def test_near_duplicates_are_repeats(p01):
+    users = residents(["p01"], noise=0.0)
+    resident = users.residents[0]
+    text = "Put the kettle on and steep some fresh ginger with a spoon of honey."
+    for tick, said in ((200, text), (300, text + " Enjoy.")):
+        resident.tick = tick
+        resident.deliver(said)
+    resident.tick = 320
+    assert resident.judge(text).terms[0] == "repeat"
+    assert resident.mind.last_heard(resident.rater.hear(text).reading.key, resident.rater.hear(text).reading.embedding,
+                                    0.93) == 300
+
+
+@pytest.mark.parametrize("text", ["re*lax* in the garden with a book", "a ca`fe` visit with music", "*", "\x00tea"])
+def test_memory_of_odd_texts_is_restored_exactly(text):
+    users, other = residents(["p01"]), residents(["p01"])
+    users.act([text])
+    other.set_state(0, json.loads(json.dumps(users.get_state(0))))
+    assert other.get_state(0) == users.get_state(0)
+    for candidate in (text, "Relax in the garden with a book.", "A visit to a cafe with music."):
+        assert other.rate(0, candidate) == users.rate(0, candidate)
+
+
+@pytest.mark.parametrize("text", ["Hello there.", "tea", ".", "👍", "qwx zzkj vvpq lll"])
+def test_empty_words_are_not_well_put(text):
+    users = residents(["p01"], noise=0.0)
+    judgement = users.residents[0].judge(text)
+    assert not judgement.marks & 8
+    assert judgement.reaction == "dismiss"
+
+
+OPPORTUNIST = '''
+from propersim_env.agents.assistants.oracles import ContentOracle
+class Opportunist(ContentOracle):
+    """Knows all that the oracle knows, and speaks whenever something good enough can be said."""
+    def __init__(self, least=4): self.least = least
+    def act(self, observation):
+        resident = self.look()
+        text, marks = self.best_text(resident)
+        return self.note(text, resident.now) if marks >= self.least else ""
+'''
+
+
+def test_opportunism_and_chatter_do_not_beat_the_oracle(tmp_path):
+    (tmp_path / "zoo.py").write_text(OPPORTUNIST)
+    four, three = (f"{tmp_path}/zoo.py:Opportunist:least={n}" for n in (4, 3))
+    plan = RunPlan(tmp_path / "run", ("oracle", four, three), tuple(select_personas("sampled:10")), (0,), RunConfig(4))
+    assert execute(plan, prepare(plan)) == []
+    results = {r.name: r.columns for r in report.summarise(plan.folder).results}
+    assert results[four]["utility"].mean < 1.05
+    assert results[three]["utility"].mean < 0.9
+    assert results["oracle"]["missed"].mean < results[four]["missed"].mean
+
+
 def test_silence_and_chatter_end_clearly_below_serving_needs(tmp_path):
     """The order of the scripted assistants, outside their intervals, on 12 personas and 5 days."""
     names = ("oracle", "timing-oracle", "content-oracle", "silent", "fixed-rate", "rate-matched", "always")

@@ -35,7 +35,7 @@ class EpisodeMetrics:
             silence), and the sum of their ratings.
         needs, missed: Needs, and those that lapsed.
         false_alarms: Delivered recommendations rated 2 or less.
-        duplicates: Delivered texts that had been said before in the episode.
+        duplicates: Delivered texts that had been said before in the episode, but for case and spaces.
         dimensions: Shape (4, days): marks given to delivered recommendations, by dimension.
         failures: Decisions without a rating.
     """
@@ -110,8 +110,9 @@ def _count_said(table: Mapping[str, FloatArray], dimensions: FloatArray, decisio
     table["moments"][day] += 1
     table["moment_sum"][day] += rating
     table["false_alarms"][day] += rating <= 2
-    table["duplicates"][day] += decision.text in known
-    known.add(decision.text)
+    plain = " ".join(decision.text.casefold().split())
+    table["duplicates"][day] += plain in known
+    known.add(plain)
     for i in range(len(DIMENSIONS)):
         dimensions[i, day] += decision.marks >> i & 1
 
@@ -120,9 +121,13 @@ def _count_needs(table: Mapping[str, FloatArray], episode: Episode, silent: NDAr
     served = {
         (event["tick"] // TICKS_PER_DAY, need) for event in episode.said() for need in event.get("terms", {}).get("serves", ())
     }
+    lived = silent >= 0
+    lived[[event["tick"] for event in episode.said()]] = True
     for event in episode.days():
         day = event["day"]
         for need in event.get("needs", ()):
+            if not lived[day * TICKS_PER_DAY + need["from"] : day * TICKS_PER_DAY + need["to"]].any():
+                continue  # the episode ended before
             table["needs"][day] += 1
             if (day, need["id"]) in served:
                 continue

@@ -160,6 +160,8 @@ def cell(value: Interval, key: str, narrow: bool = False) -> str:
     """An interval as the table prints it: mean above; below it the interval, or where it is narrow half its width."""
     if np.isnan(value.mean):
         return "-"
+    if np.isnan(value.low):
+        return f"{value.mean:.2f}\nn={value.n}"
     percent = key in ("missed", "false_alarms")
     form = ".0%" if percent else ".1f" if max(abs(value.low), abs(value.high)) >= 20 else ".2f"
     below = f"±{(value.high - value.low) / 2:{form}}" if narrow else f"{value.low:{form}}..{value.high:{form}}"
@@ -172,7 +174,7 @@ def table(result: RunResult, width: int = 200) -> Table:
     keys = [key for key in COLUMNS if width >= 95 or key != "false_alarms"]
     what = "half of its" if narrow else "its"
     title = f"{result.personas} personas x {result.seeds} seed{'s' * (result.seeds > 1)} x {result.days} days\n" \
-            f"mean over personas, {what} 95% bootstrap interval below"
+            f"mean over personas, {what} 95% interval below"
     grid = Table(title=title, caption="* knows the resident (an oracle, or tuned in hindsight)",
                  box=SIMPLE if narrow else HEAVY_HEAD, padding=(0, 0, 0, 0) if narrow else (0, 1), pad_edge=False)
     longest = max(len(row.name) + row.privileged for row in result.results)

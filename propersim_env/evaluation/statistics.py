@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 RESAMPLES = 2000
 
 
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+"""Two-sided 95 % quantiles of Student's t for 1 to 10 degrees of freedom."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over personas and its 95 % bootstrap interval; NaN where nothing was measured."""
+    """A mean over personas and its 95 % interval; NaN where nothing was measured, bounds NaN for a single persona."""
 
     mean: float
     low: float
@@ -23,6 +27,8 @@ class Interval:
 def interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
     """Mean of one value a persona, with a percentile bootstrap interval (2,000 resamples of personas).
 
+    Below 12 personas that interval is too short (it covers 83 % of normal samples of 5), and Student's t is used instead.
+
     Args:
         values: Shape ``(personas,)``; NaN entries (nothing measured for that persona) are left out.
         seed: Of the resampling; the same data give the same interval.
@@ -30,9 +36,15 @@ def interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
     values = values[~np.isnan(values)]
     if not values.size:
         return Interval(np.nan, np.nan, np.nan, 0)
+    mean, n = float(values.mean()), values.size
+    if n == 1:
+        return Interval(mean, np.nan, np.nan, 1)
+    if n - 1 <= len(STUDENT):
+        half = STUDENT[n - 2] * float(values.std(ddof=1)) / n**0.5
+        return Interval(mean, mean - half, mean + half, n)
     means = resampled_means(values[:, None], seed)[:, 0]
     low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(float(values.mean()), float(low), float(high), values.size)
+    return Interval(mean, float(low), float(high), n)
 
 
 def resampled_means(values: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:

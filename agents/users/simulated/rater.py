@@ -85,7 +85,7 @@ class Rater:
         affinity = setting.tone_affinity
         self.tone_score = np.array([_tone_score(t.id, liked, avoided, affinity) for t in setting.tones])
         self.boundaries = frozenset(persona.communication["boundaries"])
-        self._values: dict[tuple[str, int], list[TopicValue]] = {}
+        self._values: dict[tuple[tuple[str, ...], int], list[TopicValue]] = {}
         self._heard: dict[str, Heard] = {}
 
     def hear(self, text: str) -> Heard:
@@ -110,6 +110,9 @@ class Rater:
             cost = p.length_cost * (reading.words - limit) / limit
             margin -= cost
             terms.append((cost, "length", -cost))
+        if not reading.grounded or reading.words < p.fewest_words:
+            margin -= p.unclear_cost
+            terms.append((p.unclear_cost, "unclear", -p.unclear_cost))
         for flag in sorted(reading.flags) if reading.flags else ():
             cost = p.flag_costs[flag] * (p.boundary_factor if flag in self.boundaries else 1.0)
             margin -= cost
@@ -120,10 +123,11 @@ class Rater:
     def topic_values(self, day: DayPlan, tick: int) -> list[TopicValue]:
         """For each topic, its margin in the situation of that tick, leaving out needs and habituation."""
         kind = day.segments[day.segment[tick]].kind
-        key = (kind.id, int(day.want_bits[tick]))
+        want_bits = int(day.want_bits[tick])
+        key = (kind.topics, want_bits)
         values = self._values.get(key)
         if values is None:
-            values = self._values[key] = [self._topic_value(k, kind.topics, key[1]) for k in range(len(self.liking))]
+            values = self._values[key] = [self._topic_value(k, kind.topics, want_bits) for k in range(len(self.liking))]
         return values
 
     def _topic_value(self, topic: int, activity_topics: tuple[str, ...], want_bits: int) -> TopicValue:
@@ -200,8 +204,9 @@ class Rater:
         names = (term_p, term_t, term_f, heard.communication_term)
         marks = sum(1 << i for i in range(4) if margins[i] > 0)
         terms = tuple("noise" if (m > 0) != (r > 0) else n for m, r, n in zip(margins, raw, names, strict=True))
+        understood = marks if topic >= 0 else marks & ~1  # what is not understood cannot be taken up
         return Judgement(
-            marks=marks, reaction=self._reaction(marks, float(day.uniform[tick])), margins=margins,
+            marks=marks, reaction=self._reaction(understood, float(day.uniform[tick])), margins=margins,
             terms=(terms[0], terms[1], terms[2], terms[3]), topic=topic, want=want,
             serves=serves if marks & 1 else 0, gap_minutes=gap * MINUTES_PER_TICK if mind.delivered else -1.0, dose=dose,
             fatigue=fatigue,
@@ -299,7 +304,7 @@ class Rater:
         mind.served |= judgement.serves
         total = judgement.marks.bit_count()
         mind.bad = max(0.0, mind.bad + (1.0 if total <= 1 else -1.0 if total >= 3 else 0.0))
-        mind.remember(heard.reading.key, now, heard.reading.embedding)
+        mind.remember(text, heard.reading.key, now, heard.reading.embedding)
 
 
 def _tone_score(tone: str, liked: list[str], avoided: list[str], affinity: Any) -> float:

@@ -94,7 +94,7 @@ class Resident:
     def _follow(self, text: str, judgement: Judgement) -> None:
         """Do what was suggested, from the next tick on, until it is done or the day ends."""
         heard = self.rater.hear(text)
-        minutes = heard.reading.effort_minutes or self.parameters.follow_minutes
+        minutes = min(heard.reading.effort_minutes or self.parameters.follow_minutes, self.parameters.follow_most_minutes)
         self.followed.append([self.tick, float(minutes), judgement.topic])
         self._overlay(*self.followed[-1])
 
@@ -289,7 +289,7 @@ class SimulatedUsers:
         persona = Persona(state["persona"], setting)
         resident = self.residents[i] = Resident(persona, state["seed"], self.options)
         resident.plan = resident.planner.plan(state["seed"], state["day"])
-        resident.mind.set_state(state["mind"], lambda key: resident.rater.reader.read(key).embedding)
+        resident.mind.set_state(state["mind"], resident.rater.reader.read)
         self._enter_day(i)
         for followed in state["followed"]:
             resident.followed.append(followed)
