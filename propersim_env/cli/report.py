@@ -25,6 +25,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/latest"), help="default: runs/latest")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown, to paste")
     add_common(parser)
     parser.set_defaults(execute=run)
 
@@ -35,6 +36,9 @@ def run(options: argparse.Namespace) -> int:
     written = report.save(result, options.folder)
     if options.json:
         print_json(report.as_json(result))
+        return 0
+    if options.markdown:
+        print(report.markdown(result))
         return 0
     OUT.print(report.table(result, OUT.width))
     for line in result.incomplete:

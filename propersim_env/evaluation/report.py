@@ -19,6 +19,7 @@ from propersim_env.evaluation.statistics import Interval, interval, resampled_me
 from propersim_env.log import LogError, read_episode
 
 ORACLE = "oracle"
+STAR = "\\*"
 WIDE = 125
 """Columns of a terminal from which the whole table fits."""
 COLUMNS = {
@@ -181,10 +182,24 @@ def table(result: RunResult, width: int = 200) -> Table:
     grid.add_column("assistant", overflow="fold", width=min(longest, 15 if narrow else 30))
     for key in keys:
         grid.add_column(HEADERS[key], justify="right")
-    for row in sorted(result.results, key=lambda r: -np.nan_to_num(r.columns["utility"].mean, nan=-np.inf)):
+    for row in _by_utility(result):
         name = row.name + ("*" if row.privileged else "")
         grid.add_row(name, *[cell(row.columns[key], key, narrow) for key in keys])
     return grid
+
+
+def markdown(result: RunResult) -> str:
+    """The results as a Markdown table, for a README or a paper's notes."""
+    lines = ["| assistant | " + " | ".join(HEADERS.values()) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
+    for row in _by_utility(result):
+        cells = [cell(row.columns[key], key).replace("\n", " (") for key in COLUMNS]
+        cells = [text + ")" if "(" in text else text for text in cells]
+        lines.append(f"| {row.name}{STAR * row.privileged} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _by_utility(result: RunResult) -> list[AssistantResult]:
+    return sorted(result.results, key=lambda row: -np.nan_to_num(row.columns["utility"].mean, nan=-np.inf))
 
 
 def as_json(result: RunResult) -> dict[str, Any]:
