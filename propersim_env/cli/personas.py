@@ -129,7 +129,7 @@ def _show(options: argparse.Namespace) -> int:
     _print_preferences(persona)
     for title, text in persona.rubric.items():
         _heading(f"rubric: {title.replace('_', ' ')}")
-        OUT.print(text, markup=False, highlight=False, soft_wrap=not OUT.is_terminal)
+        OUT.print(text, soft_wrap=not OUT.is_terminal)
     _print_day(persona, options.day, day)
     return 0
 
@@ -146,11 +146,11 @@ def _live(persona: Persona, seed: int, day: int) -> dict[str, Any]:
 
 
 def _heading(text: str) -> None:
-    OUT.print(f"\n{text}", style="bold", markup=False, highlight=False)
+    OUT.print(f"\n{text}", style="bold")
 
 
 def _styled(text: str, style: str = "") -> None:
-    OUT.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    OUT.print(text, style=style, soft_wrap=True)
 
 
 def _line(label: str, value: str) -> None:
@@ -159,7 +159,7 @@ def _line(label: str, value: str) -> None:
 
 def _print_person(persona: Persona) -> None:
     data, routine = persona.data, persona.routine
-    OUT.print(f"{persona.id}  {persona.name}", style="bold", markup=False, highlight=False)
+    OUT.print(f"{persona.id}  {persona.name}", style="bold")
     _line("who", f"{data['age']}, {data['pronouns']}, {data['occupation']}")
     _line("background", data["background"])
     _line("traits", ", ".join(f"{name} {persona.traits[name]:+.1f}" for name in TRAITS))
@@ -270,7 +270,7 @@ def _check(options: argparse.Namespace) -> int:
         print_json(results)
     elif len(results) > 1:
         warned = sum(bool(r["warnings"]) for r in results)
-        OUT.print(f"{len(results) - bad} of {len(results)} files can be used; {warned} with warnings", highlight=False)
+        OUT.print(f"{len(results) - bad} of {len(results)} files can be used; {warned} with warnings")
     return 1 if bad else 0
 
 
@@ -280,7 +280,7 @@ def _print_result(result: dict[str, Any]) -> None:
         return
     _styled(f"ok: {result['file']}", "green")
     for warning in result["warnings"]:
-        ERR.print(f"  warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        ERR.print(f"  warning: {warning}", style="yellow", soft_wrap=True)
 
 
 def incoherences(persona: Persona, seed: int = 0) -> Iterator[str]:
