@@ -128,10 +128,19 @@ class CompiledRubric:
         return [m for m in self.moments if not m.wanted]
 
 
-def compile_rubric(document: Document, reader: Reader) -> CompiledRubric:
-    """Compile a document; never raises on any text. Read `notes`, `defaults` and `lint.lint` before using the result."""
+def compile_rubric(document: Document, reader: Reader, wake: int | None = None) -> CompiledRubric:
+    """Compile a document; never raises on any text.
+
+    Args:
+        document: What somebody wrote.
+        reader: Understands free text.
+        wake: Minute of getting up, where the day is known; else from the document.
+
+    Returns:
+        The statements. Read `notes`, `defaults` and `lint.lint` before using them.
+    """
     rubric = CompiledRubric(document)
-    _routine(rubric)
+    _routine(rubric, wake)
     marks: dict[str, list[str]] = {}
     _wants(rubric, reader, marks)
     _moments(rubric, marks)
@@ -336,7 +345,7 @@ def _manner(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
         rubric.defaults["communication.max_words"] = f"no length was stated: {rubric.max_words} words"
 
 
-def _routine(rubric: CompiledRubric) -> None:
+def _routine(rubric: CompiledRubric, known_wake: int | None = None) -> None:
     """The usual day from lifestyle and the other texts; what nobody states is a marked default."""
     defaults, document = lexicon()["routine_defaults"], rubric.document
     statements = [tidy(s).lower() for name in ("lifestyle", "daily_plan", "background") for s in document.fields.get(name, [])]
@@ -361,7 +370,7 @@ def _routine(rubric: CompiledRubric) -> None:
             rubric.defaults[f"routine.{name}"] = f"not stated: {clock_text(default)}"
         return default if value is None else value
 
-    wake = choose("wake", stated(r"wak\w+|gets? up|rises?|starts? (?:\w+ )?day|sleeps? in", 210, 780), parse_time(defaults["wake"]))
+    wake = choose("wake", known_wake if known_wake is not None else stated(r"wak\w+|gets? up|rises?|starts? (?:\w+ )?day|sleeps? in", 210, 780), parse_time(defaults["wake"]))
     late = any(re.search(r"past midnight|until (?:12|1|2|3) ?am|after midnight|night owl", s) for s in statements)
     bed = stated(r"to bed|goes to sleep|asleep|bedtime|lights out|late nights?|late at night|turns? in", 1200, 1440)
     latest = parse_time(defaults["latest_sleep"])
@@ -374,7 +383,8 @@ def _routine(rubric: CompiledRubric) -> None:
     retired = bool(re.search(defaults["retired"], " ".join(statements)))
     work = [] if retired else [w for w in defaults["work"] if parse_time(w[0]) >= breakfast + 20 or wake <= 480]
     end = parse_time(work[-1][1]) if work else dinner - 60
-    rubric.day = Day(wake, sleep, breakfast, lunch, dinner, end)
+    guessed = frozenset(name for name in ("lunch", "dinner") if f"routine.{name}" in rubric.defaults)
+    rubric.day = Day(wake, sleep, breakfast, lunch, dinner, end, guessed)
     rubric.routine = {
         "wake": clock_text(wake), "sleep": clock_text(sleep), "weekend_shift_minutes": min(defaults["weekend_shift_minutes"], 1440 - sleep),
         "breakfast": clock_text(breakfast), "lunch": clock_text(lunch), "dinner": clock_text(dinner),

@@ -57,7 +57,7 @@ class Rate:
         rules = lexicon()["rates"]
         even = waking / self.per_day(waking)
         gap = self.gap if self.gap is not None else self.interval[0] if self.interval else rules["gap_of_even_share"] * even
-        return round(max(0.0, min(max(gap, min(rules["least_gap"], even)), 0.9 * waking / self.per_day(waking), 960.0)), 1)
+        return round(max(0.0, min(max(gap, min(rules["least_gap"], even)), waking / self.per_day(waking), 960.0)) - 0.05, 1)
 
     def overdue(self, waking: int, factor: float) -> float:
         """Waking minutes of silence after which a person with this rate has been forgotten."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from propersim_env.clock import parse_time
 
@@ -20,7 +21,10 @@ _SINGLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A person's usual day in minutes after midnight, against which "before bed" is read."""
+    """A person's usual day in minutes after midnight, against which "before bed" is read.
+
+    `guessed` names the events whose time nobody stated: their windows are wider.
+    """
 
     wake: int
     sleep: int
@@ -28,6 +32,7 @@ class Day:
     lunch: int
     dinner: int
     work_end: int
+    guessed: frozenset[str] = frozenset()
 
     def anchor(self, event: str) -> int:
         """Minute of the day of an event of the lexicon."""
@@ -154,6 +159,12 @@ def _dayparts(text: str) -> Iterator[tuple[Span, int]]:
         masked = pattern(expression).sub(lambda m: "_" * len(m[0]), masked)
 
 
+def _window(table: dict[str, Any], name: str, place: str, day: Day) -> tuple[int, int]:
+    low, high = table["windows"][name][place]
+    wider = table["guessed_wider"] if name in day.guessed else 0
+    return low - wider, high + wider
+
+
 def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
     table = lexicon()["events"]
     for name, expression in table["patterns"].items():
@@ -165,14 +176,14 @@ def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
                 relation, "during")
             if name == "work_end" and place == "before":
                 continue
-            low, high = table["windows"][name][place]
+            low, high = _window(table, name, place, day)
             anchor = day.anchor(name)
             start, end = max(0, anchor + low), min(1440, anchor + high)
             if end > start:
                 yield Span(start, end, match[0], "event", match.start()), match.end()
     for name in ("lunch", "routine"):
         for match in re.finditer(rf"(?<!\w)(?:{'lunch ?(?:break|hour|time)s?' if name == 'lunch' else table['patterns'][name]})(?!\w)", text):
-            low, high = table["windows"][name]["during"]
+            low, high = _window(table, name, "during", day)
             yield Span(max(0, day.anchor(name) + low), min(1440, day.anchor(name) + high), match[0], "event", match.start()), match.end()
 
 

@@ -51,3 +51,13 @@ def concepts(text: str) -> set[str]:
     """Names of the lexicon's concepts (what people do) that the text mentions."""
     lowered = pattern(lexicon()["finished"]["words"]).sub(" ", text.lower())
     return {name for name, entry in lexicon()["concepts"]["table"].items() if pattern(entry["words"]).search(lowered)}
+
+
+def doing(activity: str) -> set[str]:
+    """Concepts of what is being done now: what is over, or comes later, is left out.
+
+    Example:
+        >>> sorted(doing("resting after a long run"))
+        ['break']
+    """
+    return concepts(pattern(lexicon()["finished"]["around"]).sub(" ", activity.lower()))
