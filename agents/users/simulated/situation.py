@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import exp
 from pathlib import Path
@@ -30,6 +30,7 @@ from propersim_env.setting import Setting
 from .parameters import load_parameters
 from .rater import Rater
 from .reader import Reading, TextReader
+from .text_rules import LEXICON_FILE
 
 FILE = Path(__file__).with_name("situation.json")
 SILENCE = "No Recommendation"
@@ -125,6 +126,7 @@ class SituationRater:
         self.persona: Persona = persona_from_dict(to_persona_dict(self.rubric, setting), setting, document.source)
         self.law = Rater(self.persona, self.p, reader)
         self.reference = _Reference(setting, reader)
+        self._cues = list(read_json(LEXICON_FILE)["surface"]["cues"])
         self._filler = pattern(lexicon()["asks"]["filler"])
         self._days: dict[int, CompiledRubric] = {}
 
@@ -143,10 +145,21 @@ class SituationRater:
         preference, why, features, decided = self._preference(rubric, situation, text, reading)
         timing, when = self._timing(rubric, situation)
         frequency, often = self._frequency(rubric, situation)
-        margin, term = self.law._communication(reading)
+        margin, term = self.law._communication(self._spoken(text, reading))
         values = (preference, timing, frequency, int(margin > 0))
         return CaseRating(dict(zip(DIMENSIONS, values, strict=True)),
                           dict(zip(DIMENSIONS, (why, when, often, term), strict=True)), features, decided)
+
+    def _spoken(self, text: str, reading: Reading) -> Reading:
+        """The reading without tones that are heard in words that do not show them."""
+        cleaned, tones = self.reader.rules.clean(text), reading.tones.copy()
+        cues = dict(zip(self._cues, self.reader.rules.surface(cleaned.shown, cleaned.lowered.split()), strict=False))
+        for tone, cue in self.numbers["needs_cue"].items():
+            if tone in self.reader.tone_ids:
+                k = self.reader.tone_ids.index(tone)
+                if not cues.get(cue) and not self.reader._markers[k].search(cleaned.lowered):
+                    tones[k] = 0.0
+        return replace(reading, tones=tones)
 
     # --- preference ---------------------------------------------------------------------------------------------------
 
