@@ -36,7 +36,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--cases", type=Path, required=True, metavar="FILE.jsonl", help="the cases, one a line")
-    parser.add_argument("--personas", type=Path, required=True, metavar="DIR", help="folder of persona files, e.g. persona_07.json")
+    parser.add_argument("--personas", type=Path, required=True, metavar="DIR",
+                        help="folder of persona files, e.g. persona_07.json")
     parser.add_argument("--out", type=Path, metavar="MARKS.jsonl", help="write marks and reasons, one case a line")
     parser.add_argument("--setting", default="house", help="name of a setting, or path of its folder; default: house")
     add_common(parser)
@@ -134,7 +135,8 @@ def _fit(judged: list[tuple[dict[str, Any], Any]]) -> dict[str, float] | None:
 
 def _left_out(judged: list[tuple[dict[str, Any], Any]]) -> float:
     labels, marks = list[int](), list[int]()
-    weights = {p: _fit([(c, r) for c, r in judged if _fits(c, r) and c["persona"] != p]) for p in {c["persona"] for c, _ in judged}}
+    usable = [(c, r) for c, r in judged if _fits(c, r)]
+    weights = {p: _fit([(c, r) for c, r in usable if c["persona"] != p]) for p in {c["persona"] for c, _ in judged}}
     for case, rating in judged:
         label = (case.get("labels") or {}).get("preference")
         if label is None:

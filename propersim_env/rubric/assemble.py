@@ -123,7 +123,8 @@ def _wants(rubric: CompiledRubric, setting: Setting) -> list[dict[str, Any]]:
         topic = next(iter(_liking(rubric)))
         rubric.defaults["preferences.wants"] = "nothing usable was understood: one want of the smallest weight"
         wants.append({"id": "default_1", "topic": topic, "activities": [], "from": clock_text(rubric.day.wake),
-                      "to": clock_text(rubric.day.sleep), "days": "all", "weight": 0.1, "why": "default: nothing was understood"})
+                      "to": clock_text(rubric.day.sleep), "days": "all", "weight": 0.1,
+                      "why": "default: nothing was understood"})
     return wants[:16]
 
 
@@ -153,7 +154,8 @@ def _timing(rubric: CompiledRubric, setting: Setting) -> dict[str, Any]:
     for moment in rubric.unwanted():
         doing += [] if _only_at(moment) else _doing(moment.concepts, setting)
         for span in moment.spans:
-            if (not moment.concepts or span.kind == "clock") and not any(span.overlaps(w) for w in spans) and span.end > span.start:
+            whole = not moment.concepts or span.kind == "clock"
+            if whole and not any(span.overlaps(w) for w in spans) and span.end > span.start:
                 unwanted.append(_window(span, span.label))
     return {"wanted": _distinct(wanted)[:8], "unwanted": _distinct(unwanted)[:8],
             "unwanted_activities": list(dict.fromkeys(doing))[:8]}

@@ -56,7 +56,8 @@ def clauses(text: str) -> list[Clause]:
                 end, following = (change.start(), change.end()) if change else (len(lowered), len(lowered))
             piece = lowered[position:end]
             if re.search(r"\w", piece):
-                result.append(Clause(piece.strip(" ") if not wanted else piece.lstrip(" ,"), wanted, is_weak and wanted, sentence))
+                words = piece.lstrip(" ,") if wanted else piece.strip(" ")
+                result.append(Clause(words, wanted, is_weak and wanted, sentence))
             position, wanted = max(following, position + (0 if wanted else 1)), not wanted
             if position >= len(lowered):
                 break
@@ -72,14 +73,15 @@ def asks(text: str) -> list[Ask]:
     """
     found: list[Ask] = []
     for clause in clauses(text):
-        if clause.wanted and len(clause.text) > 8:
-            found += _asks_of(clause)
+        for part in clause.text.split(";") if clause.wanted else ():
+            if len(part) > 8:
+                found += _asks_of(Clause(part.strip(), True, clause.weak, clause.sentence))
     return [a for a in found if _content_words(a.content)]
 
 
 def _content_words(text: str) -> list[str]:
     filler = pattern(lexicon()["asks"]["filler"])
-    return [w for w in re.findall(r"[a-z]{3,}", filler.sub(" ", text))]
+    return re.findall(r"[a-z]{3,}", filler.sub(" ", text))
 
 
 def _asks_of(clause: Clause) -> list[Ask]:
@@ -88,7 +90,7 @@ def _asks_of(clause: Clause) -> list[Ask]:
     lowered = re.sub(rf"^(?:(?:{rules['discourse']}),? )+", "", lowered)
     if re.search(rf"(?<!\w)(?:{rules['vague']})", lowered) and not re.search(rules["strong_marker"], lowered):
         return [Ask(_strip_lead(lowered), "", clause.sentence)]
-    lead = re.match(rf"^(?:{rules['strong_marker']}|on|at|over|in the|for)\s.+?,? (?=i (?:\w+ )?(?:like|enjoy|appreciate|prefer|love|want|welcome|need|'d)|i'd |please|give|suggest|send|tell)", lowered)
+    lead = re.match(rf"^(?:{rules['strong_marker']}|on|at|over|in the|for)\s.+?,? (?={rules['main']})", lowered)
     if lead:  # the situation comes first
         rest = lowered[lead.end():]
         marker = re.search(rules["strong_marker"], rest)
@@ -122,7 +124,8 @@ def _split_next(body: str, more: bool) -> tuple[str, str | None]:
     rules = lexicon()["asks"]
     for border in reversed(list(re.finditer(r",? and |; |, ", body))):
         rest = body[border.end():]
-        if re.search(rf"(?<!\w)(?:{rules['noun']})(?!\w)", rest) or (border[0] in (", and ", "; ") and 0 < len(rest.split()) <= 5):
+        short = border[0] in (", and ", "; ") and 0 < len(rest.split()) <= 5
+        if short or re.search(rf"(?<!\w)(?:{rules['noun']})(?!\w)", rest):
             return body[: border.start()], rest
     return body, None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +14,10 @@ from .clauses import Clause, asks, clauses
 from .documents import SECTIONS, Document
 from .rates import Rate, read_rate
 from .times import Day, Span, spans
-from .words import concepts, lexicon, pattern, sentences, tidy
+from .words import concepts, is_english, lexicon, pattern, sentences, tidy
+
+USUAL_DAY = Day(435, 1395, 475, 765, 1125, 1020)
+"""A day against which a persona's own times are read, before they are known."""
 
 
 class Understanding(Protocol):
@@ -29,10 +31,11 @@ class Understanding(Protocol):
 class Reader(Protocol):
     """Understands free text; the simulated user's `TextReader` is one."""
 
-    topic_ids: Sequence[str]
+    topic_ids: list[str]
 
     def read(self, text: str) -> Understanding:
         """Read a text."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class CompiledRubric:
     avoid_tones: list[str] = field(default_factory=list)
     boundaries: list[str] = field(default_factory=list)
     max_words: int = 0
-    day: Day = Day(435, 1395, 475, 765, 1125, 1020)
+    day: Day = USUAL_DAY
     routine: dict[str, Any] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     defaults: dict[str, str] = field(default_factory=dict)
@@ -164,8 +167,14 @@ def topic_mix(reader: Reader, text: str, least: float = 0.12) -> tuple[tuple[str
     return tuple((reader.topic_ids[int(k)], round(float(masses[k]), 3)) for k in order if masses[k] >= least)
 
 
+def _english(rubric: CompiledRubric, section: str) -> str:
+    """A section, or nothing where it is in another language: no word of it is then taken for an English one."""
+    text = tidy(rubric.document.sections[section])
+    return text if is_english(text) else ""
+
+
 def _wants(rubric: CompiledRubric, reader: Reader, marks: dict[str, list[str]]) -> None:
-    text = rubric.document.sections["Personal_Preference"]
+    text = _english(rubric, "Personal_Preference")
     rules = lexicon()["asks"]
     for ask in asks(text):
         vague = bool(re.match(rules["vague"], ask.content)) or (not ask.situation and bool(
@@ -179,7 +188,8 @@ def _wants(rubric: CompiledRubric, reader: Reader, marks: dict[str, list[str]]) 
         rubric.wants.append(WantText(ask.content, situation, mix, tuple(spans(situation, rubric.day)),
                                      frozenset(concepts(situation)), kind, ask.sentence))
         named = ", ".join(t for t, _ in mix) or "no topic of the setting"
-        marks.setdefault(ask.sentence, []).append(f"want: {ask.content} [{named}]" + (f" when {situation}" if situation else ""))
+        when = f" when {situation}" if situation else ""
+        marks.setdefault(ask.sentence, []).append(f"want: {ask.content} [{named}]{when}")
     for clause in clauses(text):
         if not clause.wanted and len(clause.text.split()) > 2:
             words = re.sub(rules["reason"], "", pattern(lexicon()["polarity"]["negative"]).sub(" ", clause.text)).strip(" .,")
@@ -188,12 +198,13 @@ def _wants(rubric: CompiledRubric, reader: Reader, marks: dict[str, list[str]]) 
             marks.setdefault(clause.sentence, []).append(f"refused: {words}")
     for name in ("interests", "goals", "daily_plan", "lifestyle", "background"):
         for statement in rubric.document.fields.get(name, []):
-            rubric.wants.append(WantText(statement.lower(), "", topic_mix(reader, statement), (), frozenset(), "profile", statement))
+            mix = topic_mix(reader, statement)
+            rubric.wants.append(WantText(statement.lower(), "", mix, (), frozenset(), "profile", statement))
 
 
 def _moments(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
     rules, day = lexicon()["timing"], rubric.day
-    for clause in clauses(rubric.document.sections["Timing"]):
+    for clause in clauses(_english(rubric, "Timing")):
         found = _wanted_moments(clause, day) if clause.wanted else _unwanted_moments(clause, day)
         rubric.moments += found
         for moment in found:
@@ -211,7 +222,8 @@ def describe(moment: Moment) -> str:
     """A moment in a few words."""
     times = ", ".join(f"{clock_text(s.start)}-{clock_text(s.end)} ({s.label})" for s in moment.spans)
     what = ", ".join(sorted(moment.concepts))
-    head = ("welcome" if moment.soft else "wanted") if moment.wanted else ("left alone, softly" if moment.soft else "left alone")
+    names = ("wanted", "welcome") if moment.wanted else ("left alone", "left alone, softly")
+    head = names[moment.soft]
     return f"{head}: {'; '.join(p for p in (times, what) if p) or moment.phrase}"
 
 
@@ -241,7 +253,8 @@ def _blocked_before(piece: str, clause: Clause) -> list[Moment]:
     """A moment wanted "after my workout" is not one during the workout."""
     table = lexicon()["concepts"]["table"]
     found = list[Moment]()
-    for match in re.finditer(r"\bafter (?:i(?:'ve| have) (?:had|finished|done) )?((?:my |the |a )?(?:[\w-]+ ?){1,5})", piece):
+    after = r"\bafter (?!\d)(?:i(?:'ve| have) (?:had|finished|done) )?((?:my |the |a )?(?:[\w-]+ ?){1,5})"
+    for match in re.finditer(after, piece):
         absorbing = {c for c in concepts(match[1]) if table[c]["absorbing"]}
         if absorbing:
             found.append(Moment((), frozenset(absorbing), match[1].strip(), False, False))
@@ -252,8 +265,8 @@ def _unwanted_moments(clause: Clause, day: Day) -> list[Moment]:
     rules = lexicon()["timing"]
     cue = pattern(lexicon()["polarity"]["negative"]).match(clause.text)
     soft = bool(re.search(rules["soft"], clause.text[:60])) or bool(re.match(r"without|free from", clause.text))
-    text = re.sub(r",? (?:as|because|since|those are|these are|that is|they are) (?:they|it|these|those|this|that|sacred|my)\b.*$", "",
-                  clause.text)
+    soft = soft or bool(re.search(rules["soft_subject"], clause.sentence.lower()))
+    text = re.sub(rules["reason_of_refusal"], "", clause.text)
     body = text[cue.end():] if cue and not re.match(r"before i dive", cue[0]) else text
     found = list[Moment]()
     phrases = [p for p in re.split(rules["phrase_border"], body) if p and p.strip(" .")]
@@ -279,10 +292,10 @@ def _drop_vaguer(rubric: CompiledRubric) -> None:
 
 
 def _rate(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
-    text = tidy(rubric.document.sections["Frequency"])
+    text = _english(rubric, "Frequency")
     rubric.rate = rate = read_rate(text, rubric.day)
     if not rate.stated:
-        other = read_rate(tidy(rubric.document.words()), rubric.day)
+        other = read_rate(" ".join(_english(rubric, s) for s in SECTIONS), rubric.day)
         rubric.rate = rate = other if other.stated else rate
     for sentence in sentences(text):
         heard = [h for h in rate.heard if h in sentence.lower()]
@@ -297,12 +310,12 @@ def _rate(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
 def _manner(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
     """Tones, length and boundaries."""
     rules, bounds, length = lexicon()["tones"], lexicon()["boundaries"]["words"], lexicon()["length"]
-    text = tidy(rubric.document.sections["Communication_&_Safety"])
+    text = _english(rubric, "Communication_&_Safety")
     liked: dict[str, int] = {}
     avoided: dict[str, int] = {}
     for sentence in sentences(text):
         lowered = sentence.lower()
-        about_tone = re.search(r"tone|style|voice|communicat|speak|talk|manner|word|language|message|approach|like a|be ", lowered)
+        about_tone = re.search(rules["about"], lowered)
         for expression, tone in rules["liked"].items():
             refused = re.search(rf"(?<!\w){rules['negative']}\s*(?<!\w)(?:{expression})(?!\w)", lowered)
             if refused:
@@ -350,7 +363,7 @@ def _routine(rubric: CompiledRubric, known_wake: int | None = None) -> None:
     defaults, document = lexicon()["routine_defaults"], rubric.document
     statements = [tidy(s).lower() for name in ("lifestyle", "daily_plan", "background") for s in document.fields.get(name, [])]
     statements += [s.lower() for s in sentences(tidy(document.sections["Timing"]))]
-    base = Day(435, 1395, 475, 765, 1125, 1020)
+    base = USUAL_DAY
 
     def stated(expression: str, low: int, high: int) -> int | None:
         for statement in statements:
@@ -370,9 +383,10 @@ def _routine(rubric: CompiledRubric, known_wake: int | None = None) -> None:
             rubric.defaults[f"routine.{name}"] = f"not stated: {clock_text(default)}"
         return default if value is None else value
 
-    wake = choose("wake", known_wake if known_wake is not None else stated(r"wak\w+|gets? up|rises?|starts? (?:\w+ )?day|sleeps? in", 210, 780), parse_time(defaults["wake"]))
-    late = any(re.search(r"past midnight|until (?:12|1|2|3) ?am|after midnight|night owl", s) for s in statements)
-    bed = stated(r"to bed|goes to sleep|asleep|bedtime|lights out|late nights?|late at night|turns? in", 1200, 1440)
+    wake = choose("wake", known_wake if known_wake is not None else stated(defaults["waking_words"], 210, 780),
+                  parse_time(defaults["wake"]))
+    late = any(re.search(defaults["late_words"], s) for s in statements)
+    bed = stated(defaults["bed_words"], 1200, 1440)
     latest = parse_time(defaults["latest_sleep"])
     sleep = choose("sleep", latest if late else bed, min(wake + defaults["sleep_after_wake"], latest))
     sleep = max(min(sleep, latest), min(wake + 720, latest))
@@ -386,7 +400,8 @@ def _routine(rubric: CompiledRubric, known_wake: int | None = None) -> None:
     guessed = frozenset(name for name in ("lunch", "dinner") if f"routine.{name}" in rubric.defaults)
     rubric.day = Day(wake, sleep, breakfast, lunch, dinner, end, guessed)
     rubric.routine = {
-        "wake": clock_text(wake), "sleep": clock_text(sleep), "weekend_shift_minutes": min(defaults["weekend_shift_minutes"], 1440 - sleep),
+        "wake": clock_text(wake), "sleep": clock_text(sleep),
+        "weekend_shift_minutes": min(defaults["weekend_shift_minutes"], 1440 - sleep),
         "breakfast": clock_text(breakfast), "lunch": clock_text(lunch), "dinner": clock_text(dinner),
         "work": [{"from": a, "to": b} for a, b in work], "work_days": list(defaults["work_days"]) if work else [],
         "consistency": defaults["consistency"],

@@ -124,7 +124,8 @@ def _sort(document: Document, text: str) -> None:
     for sentence in sentences(tidy(text)):
         lowered = sentence.lower()
         section = next((name for name, cue in rules["cues"].items() if re.search(cue, lowered)), "")
-        if not section and re.search(rules["lifestyle_cues"], lowered) and not re.search("recommend|suggest|tips|ideas", lowered):
+        asks = re.search("recommend|suggest|tips|ideas", lowered)
+        if not section and not asks and re.search(rules["lifestyle_cues"], lowered):
             document.fields.setdefault("lifestyle", []).append(sentence)
             continue
         name = section or "Personal_Preference"

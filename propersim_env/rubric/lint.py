@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from .compiler import CompiledRubric, clock_text
 from .documents import SECTIONS
-from .words import lexicon, pattern, sentences, tidy
-
-_WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-_ENGLISH = frozenset(
-    "i the a an to and of in my me is are for that with when during or not at on be it i'm as by this they so from after before "
-    "while every don't you would like prefer want have am do no".split()
-)
+from .words import is_english, pattern, sentences, tidy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +29,6 @@ def lint(rubric: CompiledRubric) -> list[Finding]:
     return sorted(found, key=lambda f: order[f.level])
 
 
-def is_english(text: str) -> bool:
-    """Whether a text of some length is in English, by its function words and script."""
-    rules, words = lexicon()["language"], [w.lower() for w in _WORDS.findall(text)]
-    if len(words) < rules["least_words"]:
-        return True
-    return sum(w in _ENGLISH for w in words) >= rules["english_share"] * len(words)
-
-
 def _language(rubric: CompiledRubric) -> list[Finding]:
     found = []
     for section in SECTIONS:
@@ -59,7 +44,7 @@ def _usable(rubric: CompiledRubric) -> list[Finding]:
     if stated or rubric.moments or rubric.rate.stated or "communication.tones" not in rubric.defaults:
         return []
     return [Finding("error", "rubric", "has no usable statement: every preference is a default",
-                    'say what you want, when, how often and how, e.g. "Quick recipes while I cook, twice a day, in a warm tone."')]
+                    'say what you want, when, how often and how, e.g. "Quick recipes when I cook, twice a day, warmly."')]
 
 
 def _missing(rubric: CompiledRubric) -> list[Finding]:
@@ -68,8 +53,10 @@ def _missing(rubric: CompiledRubric) -> list[Finding]:
         "Timing": bool(rubric.moments), "Frequency": rubric.rate.stated,
         "Communication_&_Safety": "communication.tones" not in rubric.defaults,
     }
-    examples = {"Personal_Preference": "I like recipes when I am cooking.", "Timing": "In the late morning, never during lunch.",
-                "Frequency": "About three times a day.", "Communication_&_Safety": "In a friendly tone; respect my privacy."}
+    examples = {
+        "Personal_Preference": "I like recipes when I am cooking.", "Timing": "In the late morning, never during lunch.",
+        "Frequency": "About three times a day.", "Communication_&_Safety": "In a friendly tone; respect my privacy.",
+    }
     for section in SECTIONS:
         if not heard[section]:
             what = "is empty" if not rubric.document.sections[section].strip() else "says nothing that was understood"
@@ -102,7 +89,7 @@ def _contradictions(rubric: CompiledRubric) -> list[Finding]:
         found.append(Finding("warning", "Frequency", f"at most {rate.most:g} a day, but {rate.count[0]:g} are wanted",
                              "keep one of them"))
     if rate.gap and rate.count and rate.gap * rate.count[0] > waking:
-        found.append(Finding("warning", "Frequency", f"{rate.count[0]:g} a day do not fit with {rate.gap:g} minutes between them",
+        found.append(Finding("warning", "Frequency", f"{rate.count[0]:g} a day do not fit with gaps of {rate.gap:g} minutes",
                              "lower one of them"))
     return found + _contents(rubric)
 
@@ -121,7 +108,8 @@ def _contents(rubric: CompiledRubric) -> list[Finding]:
         t in rubric.tones for t in p) and pattern("but|and|or").search(text)]
     if both or opposed:
         names = ", ".join(both) or " and ".join(opposed[0])
-        found.append(Finding("note", "Communication_&_Safety", f"tones that rarely go together: {names}", "keep the one you mean"))
+        found.append(Finding("note", "Communication_&_Safety", f"tones that rarely go together: {names}",
+                             "keep the one you mean"))
     return found
 
 
@@ -130,4 +118,5 @@ def _unread(rubric: CompiledRubric) -> list[Finding]:
     total = sum(len(sentences(tidy(rubric.document.sections[s]))) for s in SECTIONS)
     if total and len(unread) == total:
         return [Finding("warning", "rubric", "no sentence was understood", "use plain statements, one thing a sentence")]
-    return [Finding("note", n.section, f"not used: {n.sentence[:120]}", "rephrase it if it states a preference") for n in unread]
+    remedy = "rephrase it if it states a preference"
+    return [Finding("note", n.section, f"not used: {n.sentence[:120]}", remedy) for n in unread]

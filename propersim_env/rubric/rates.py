@@ -75,18 +75,27 @@ def _grammar() -> dict[str, re.Pattern[str]]:
     between = rf"(?P<lo>{n})(?:\s?(?:to|or|-|and|, maybe|, at most)\s?(?P<hi>{n}))?"
     unit = "|".join(numbers["units"])
     day = r"(?:(?:a|per|each|every|in a|over a|during the|throughout the|over the) ?(?:single |whole |waking )?day|daily)"
+    thing, pair = numbers["thing"], rf"(?P<lo>{n})(?:\s?(?:to|or|-)\s?(?P<hi>{n}))?"
     hedge = r"(?:(?:about|around|roughly|approximately|perhaps|maybe|ideally|only|just) )?"
-    times = rf"(?P<times>once|twice|thrice|{n}(?:\s?(?:to|or|-)\s?(?:{n}|twice|thrice))? (?:times|{numbers['thing']})|once or twice|two or three times)"
+    some = rf"{n}(?:\s?(?:to|or|-)\s?(?:{n}|twice|thrice))?"
+    times = rf"(?P<times>once or twice|once|twice|thrice|{some} (?:times|{thing}))"
+    limit = (r"(?:no more than|not more than|never more than|at most|a maximum of|maximum(?: of)?|max(?: of)?|up to|fewer than|"
+             r"less than|limit(?:ed)?(?: it)?(?: to)?|capped at|(?:don't|do not) (?:exceed|go over))")
+    length = rf"(?P<unit>{unit})s?(?P<half> and a half)?"
     expressions = {
-        "every": rf"(?:{times}[ ,]*(?:in )?)?(?<!\w)(?:every|per|each|a|an)(?<!\ba a) {hedge}(?:{between} )?(?P<unit>{unit})s?(?P<half> and a half)?(?!\w)",
+        "every": rf"(?:{times}[ ,]*(?:in )?)?(?<!\w)(?:every|per|each|a|an)(?<!\ba a) {hedge}(?:{between} )?{length}(?!\w)",
         "hourly": r"(?<!\w)(?:hourly|on the hour)(?!\w)",
-        "daily": rf"(?<!\w)(?:(?P<once>once|twice|thrice|once or twice)|{between}(?:\s+(?:times|(?:\w+ ){{0,3}}?(?:{numbers['thing']})))?),?\s+{day}",
-        "daily_after": rf"{day},? (?:i (?:want|like|need|prefer|would like) )?(?P<lo>{n})(?:\s?(?:to|or|-)\s?(?P<hi>{n}))?\s+(?:{numbers['thing']})",
-        "weekly": rf"(?<!\w)(?:(?P<once>once|twice|thrice)|{between}(?: times| (?:{numbers['thing']}))?) (?:a|per|each|every) week",
-        "most": rf"(?:no more than|not more than|never more than|at most|a maximum of|maximum(?: of)?|max(?: of)?|up to|fewer than|less than|limit(?:ed)?(?: it)?(?: to)?|capped at|(?:don't|do not) (?:exceed|go over))\.? (?P<lo>{n})(?! ?(?:{unit}|words?))",
-        "gap": rf"(?:at least |a minimum of |no less than |minimum |leave |with |about |around )?{between}[ -](?P<unit>{unit})s?(?P<half> and a half)?(?:['\"]? (?:gap|break|pause|space))?(?: or more| at least)? (?:apart|between|in between|of (?:quiet|peace|silence)|gaps?|breaks?|spacing)",
-        "space": rf"(?:gap|break|pause|space|quiet|interval) of (?:at least )?{between} (?P<unit>{unit})s?",
-        "slots": r"(?<!\w)(?:once|one|another|again|twice) (?:of them |recommendation |suggestion |message |more )?(?:in|during|at|around|after|before|over|when)(?!\w)",
+        "daily": rf"(?<!\w)(?:(?P<once>once or twice|once|twice|thrice)|{between}"
+                 rf"(?:\s+(?:times|(?:\w+ ){{0,3}}?(?:{thing})))?),?\s+{day}",
+        "daily_after": rf"{day},? (?:i (?:want|like|need|prefer|would like) )?{pair}\s+(?:{thing})",
+        "weekly": rf"(?<!\w)(?:(?P<once>once|twice|thrice)|{between}(?: times| (?:{thing}))?) (?:a|per|each|every) week",
+        "most": rf"{limit}\.? (?P<lo>{n})(?! ?(?:{unit}|words?|every|(?:an|per|each|every) hour|in an hour))",
+        "gap": rf"(?:at least |a minimum of |no less than |minimum |leave |with |about |around )?{between}[ -]{length}"
+               r"(?:['\"]? (?:gap|break|pause|space))?(?: or more| at least)? "
+               r"(?:apart|between|in between|of (?:quiet|peace|silence)|gaps?|breaks?|spacing)",
+        "space": rf"(?:gap|break|pause|space|quiet|interval) of (?:at least )?{between} {length}",
+        "slots": r"(?<!\w)(?:once|one|another|again|twice) (?:of them |recommendation |suggestion |message |more )?"
+                 r"(?:in|during|at|around|after|before|over|when)(?!\w)",
     }
     return {name: re.compile(expression) for name, expression in expressions.items()}
 

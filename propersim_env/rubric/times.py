@@ -13,6 +13,9 @@ from .words import lexicon, pattern
 
 _CLOCK = r"(?:(?P<h{0}>\d{{1,2}})(?:[:.](?P<m{0}>\d\d))?\s?(?P<p{0}>am|pm|o'clock)?|(?P<w{0}>noon|midnight))(?![\w%])"
 _RANGE = re.compile(rf"(?P<lead>between |from )?{_CLOCK.format(1)}\s?(?:-|to|and|until|till)\s?{_CLOCK.format(2)}")
+_AMOUNT = re.compile(r"\s?(?:hours?|minutes?|mins?|times|recomm|sugg|messages|a day|per day|days|%)")
+_RELATIONS = (r"(?P<rel>before|after|during|at|over|following|prior to|ahead of|on|when(?:ever)? (?:i'm|i am|i)|"
+              r"while(?: i'm)?)")
 _SINGLE = re.compile(
     r"(?P<rel>(?:shortly |right |just |soon )?(?:after|past|from)|before|until|till|by|around|about|at|circa|towards?|near)?"
     rf"\s*(?P<tilde>~)?(?<![\w.:/]){_CLOCK.format(1)}(?P<on> onwards?| or later)?"
@@ -105,9 +108,10 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
     """Spans given by the clock, and where their words end."""
     rules, taken = lexicon()["clock"], list[tuple[int, int]]()
     for match in _RANGE.finditer(text):
-        if not (match["lead"] or _explicit(text, 0, match, 1) or _explicit(text, 0, match, 2)):
+        listed = re.search(r"\dm?\s?and\s?\d|[ap]m and ", match[0]) and not (match["lead"] or "").startswith("between")
+        if listed or not (match["lead"] or _explicit(text, 0, match, 1) or _explicit(text, 0, match, 2)):
             continue
-        if re.match(r"\s?(?:hours?|minutes?|mins?|times|recomm|sugg|messages|a day|per day|days|%)", text[match.end():]):
+        if _AMOUNT.match(text[match.end():]):
             continue
         late = match["p2"] if match["p2"] in ("am", "pm") else ""
         end = _to_24(_minute(match, 2), match, 2, text)
@@ -129,7 +133,7 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
         if not strong and not (match["w1"] and word) and word not in ("around", "at", "after", "before", "past", "by", "until"):
             continue
         after = text[match.end(1 if match["h1"] is None else "h1"):]
-        if not strong and re.match(r"\s?(?:hours?|minutes?|mins?|times|recomm|sugg|messages|a day|per day|days|%|to \d)", after):
+        if not strong and (_AMOUNT.match(after) or re.match(r"\s?to \d", after)):
             continue
         minute = _to_24(_minute(match, 1), match, 1, text)
         if minute is None:
@@ -168,8 +172,7 @@ def _window(table: dict[str, Any], name: str, place: str, day: Day) -> tuple[int
 def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
     table = lexicon()["events"]
     for name, expression in table["patterns"].items():
-        relations = r"(?P<rel>before|after|during|at|over|following|prior to|ahead of|on|when(?:ever)? (?:i'm|i am|i)|while(?: i'm)?)"
-        leading = re.compile(rf"(?<!\w){relations} (?:\w+ ){{0,3}}?(?:{expression})(?!\w)")
+        leading = re.compile(rf"(?<!\w){_RELATIONS} (?:\w+ ){{0,3}}?(?:{expression})(?!\w)")
         for match in leading.finditer(text):
             relation = match["rel"].split()[0]
             place = {"before": "before", "prior": "before", "ahead": "before", "after": "after", "following": "after"}.get(
@@ -182,13 +185,16 @@ def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
             if end > start:
                 yield Span(start, end, match[0], "event", match.start()), match.end()
     for name in ("lunch", "routine"):
-        for match in re.finditer(rf"(?<!\w)(?:{'lunch ?(?:break|hour|time)s?' if name == 'lunch' else table['patterns'][name]})(?!\w)", text):
+        alone = "lunch ?(?:break|hour|time)s?" if name == "lunch" else table["patterns"][name]
+        for match in pattern(alone).finditer(text):
             low, high = _window(table, name, "during", day)
-            yield Span(max(0, day.anchor(name) + low), min(1440, day.anchor(name) + high), match[0], "event", match.start()), match.end()
+            start, end = max(0, day.anchor(name) + low), min(1440, day.anchor(name) + high)
+            yield Span(start, end, match[0], "event", match.start()), match.end()
 
 
 def _days(text: str) -> str:
-    weekend, week = bool(re.search(r"\bweekends?\b|\bsaturdays?\b|\bsundays?\b", text)), bool(re.search(r"\bweekdays?\b|\bwork ?days?\b", text))
+    weekend = bool(re.search(r"\bweekends?\b|\bsaturdays?\b|\bsundays?\b", text))
+    week = bool(re.search(r"\bweekdays?\b|\bwork ?days\b", text))
     return "weekend" if weekend and not week else "weekdays" if week and not weekend else "all"
 
 

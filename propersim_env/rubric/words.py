@@ -9,7 +9,11 @@ from typing import Any
 from propersim_env.schema import DATA, DataError, read_json
 
 LEXICON_FILE = DATA / "rubric" / "lexicon.json"
-_STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": ",", "\u00a0": " "})
+_STRAIGHT = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": ",", "\u00a0": " "}
+)
+_HALF = re.compile(r"\b([ap])\.\s?m\b(\.(?=\s+(?-i:[A-Z])|\s*$))?\.?", re.IGNORECASE)
+_WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\n+")
 
 
@@ -38,7 +42,7 @@ def tidy(text: str) -> str:
     # A dash between figures is a range, any other long dash a comma.
     text = re.sub(r"(?<=[\dmM.])\s*[\u2013\u2014]\s*(?=\d)", "-", text).translate(_STRAIGHT)
     text = re.sub(r"\s*,(?=[A-Za-z])", ", ", text)
-    text = re.sub(r"\b([ap])\.\s?m\b(\.(?=\s+(?-i:[A-Z])|\s*$))?\.?", lambda m: f"{m[1]}m{'.' if m[2] else ''}", text, flags=re.I)
+    text = _HALF.sub(lambda m: f"{m[1]}m{'.' if m[2] else ''}", text)
     return re.sub(r"[ \t]+", " ", text).strip()
 
 
@@ -61,3 +65,12 @@ def doing(activity: str) -> set[str]:
         ['break']
     """
     return concepts(pattern(lexicon()["finished"]["around"]).sub(" ", activity.lower()))
+
+
+def is_english(text: str) -> bool:
+    """Whether a text of some length is in English, by its function words and script."""
+    rules, words = lexicon()["language"], [w.lower() for w in _WORDS.findall(text)]
+    if len(words) < rules["least_words"]:
+        return True
+    known = frozenset(rules["words"].split())
+    return sum(w in known for w in words) >= rules["english_share"] * len(words)

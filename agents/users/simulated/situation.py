@@ -84,7 +84,8 @@ def situation_from_case(case: Mapping[str, Any], source: str = "case") -> Situat
         )
     except (KeyError, TypeError, ValueError) as problem:
         raise DataError(source, "", f"is not a case ({type(problem).__name__}: {problem})",
-                        'give "time", "wake", "weekday", "activity" and "received_today" as [{"minutes_ago", "text"}]') from problem
+                        'give "time", "wake", "weekday", "activity", and "received_today" as [{"minutes_ago", "text"}]'
+                        ) from problem
 
 
 @lru_cache(maxsize=1)
@@ -253,7 +254,8 @@ class SituationRater:
         if alone:
             return 0, f"left alone: {alone}"
         stated = [s for m in rubric.wanted() for s in m.spans]
-        slots = [*(s for s in rubric.rate.slots if not any(map(s.overlaps, stated))), *(s for w in rubric.wants if w.kind == "tied" for s in w.spans if s.kind == "event")]
+        slots = [s for s in rubric.rate.slots if not any(map(s.overlaps, stated))]
+        slots += [s for w in rubric.wants if w.kind == "tied" for s in w.spans if s.kind == "event"]
         named = next((s for s in slots if s.holds(minute, weekend)), None)
         if named:
             return 1, f"named elsewhere in the rubric: {named.label}"
@@ -285,7 +287,8 @@ class SituationRater:
         if waiting >= limit:
             return f"overdue: {waiting:g} waking minutes, limit {limit:.0f}"
         spoken = [int(minute - ago) for ago, _ in situation.received]
-        empty = [s.label for s in rate.slots if s.end < minute and s.start >= situation.wake - 60 and not any(map(s.holds, spoken))]
+        passed = [s for s in rate.slots if s.end < minute and s.start >= situation.wake - 60]
+        empty = [s.label for s in passed if not any(map(s.holds, spoken))]
         if empty:
             return f"overdue: nothing came in {', '.join(empty)}"
         windows = [s for m in rubric.wanted() for s in m.spans]
