@@ -76,12 +76,13 @@ def asks(text: str) -> list[Ask]:
         for part in clause.text.split(";") if clause.wanted else ():
             if len(part) > 8:
                 found += _asks_of(Clause(part.strip(), True, clause.weak, clause.sentence))
-    return [a for a in found if _content_words(a.content)]
+    return [a for a in found if content_words(a.content)]
 
 
-def _content_words(text: str) -> list[str]:
+def content_words(text: str) -> set[str]:
+    """The words of a content that say what it is about."""
     filler = pattern(lexicon()["asks"]["filler"])
-    return re.findall(r"[a-z]{3,}", filler.sub(" ", text))
+    return set(re.findall(r"[a-z]{3,}", filler.sub(" ", text)))
 
 
 def _asks_of(clause: Clause) -> list[Ask]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .clauses import content_words
 from .compiler import CompiledRubric, clock_text
 from .documents import SECTIONS
 from .words import is_english, pattern, sentences, tidy
@@ -95,13 +96,16 @@ def _contradictions(rubric: CompiledRubric) -> list[Finding]:
 
 
 def _contents(rubric: CompiledRubric) -> list[Finding]:
-    found = []
-    liked = {t: w.content for w in rubric.wants if w.kind in ("tied", "general") for t, share in w.topics if share > 0.5}
-    for want in rubric.wants:
-        for topic, share in want.topics if want.kind == "refused" else ():
-            if share > 0.5 and topic in liked:
-                found.append(Finding("warning", "Personal_Preference", f"{topic} is wanted ({liked[topic]}) and refused "
-                                     f"({want.content})", "say when it is wanted and when it is not"))
+    found = list[Finding]()
+    wanted = [w for w in rubric.wants if w.kind in ("tied", "general")]
+    for want in (w for w in rubric.wants if w.kind == "refused"):
+        topics = {t for t, share in want.topics if share > 0.3}
+        for other in wanted:
+            shared = topics & {t for t, share in other.topics if share > 0.3} or (
+                content_words(want.content) & content_words(other.content))
+            if shared:
+                found.append(Finding("warning", "Personal_Preference", f"{', '.join(sorted(shared))}: wanted ({other.content}) "
+                                     f"and refused ({want.content})", "say when it is wanted and when it is not"))
     both = sorted(set(rubric.tones) & set(rubric.avoid_tones))
     text = rubric.document.sections["Communication_&_Safety"].lower()
     opposed = [p for p in (("formal", "casual"), ("formal", "playful"), ("direct", "gentle")) if all(
