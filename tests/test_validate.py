@@ -110,7 +110,8 @@ def test_a_malformed_case_is_named():
                     reason="labelled cases are not at hand: put them at ../shared/data or set PROPERSIM_SHARED")
 def test_agreement_with_the_labelled_cases(capsys):
     data = SHARED / "data"
-    call = ["validate", "--cases", str(data / "rating_cases_dev.jsonl"), "--personas", str(data / "official_personas"), "--json"]
+    call = ["validate", "--cases", str(data / "rating_cases_dev.jsonl"), "--personas", str(data / "official_personas"),
+            "--json"]
     assert main(call) == 0
     found = json.loads(capsys.readouterr().out)["kappa_leave_personas_out"]
     floors = {"timing": 0.75, "frequency": 0.85, "communication": 0.7, "preference": 0.6, "mean": 0.75}
