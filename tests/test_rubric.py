@@ -215,3 +215,26 @@ def test_import_reports_what_it_cannot_use(tmp_path, capsys):
     assert main(["personas", "import", str(empty), str(broken)]) == 1
     assert "no usable statement" in (errors := " ".join(capsys.readouterr().err.split()))
     assert "not valid JSON" in errors
+
+
+def test_the_bundled_rubrics_give_back_what_they_were_written_from(setting, reader):
+    from statistics import median
+
+    from propersim_env.persona import select_personas
+
+    rates, gaps, tones, topics, times = [], [], [], [], []
+    for person in select_personas("all", setting):
+        data = person.to_dict()
+        words = {key: data[key] for key in ("name", "age", "background", "interests", "lifestyle", "goals", "rubric")}
+        rubric = compile_rubric(document_from_dict(words, person.id), reader)
+        again = persona_from_dict(to_persona_dict(rubric, setting), setting)
+        rates.append(again.per_day / person.per_day)
+        gaps.append(again.min_gap / max(person.min_gap, 1))
+        tones.append(bool(set(person.communication["tones"]) & set(again.communication["tones"])))
+        wanted = {want.topic for want in person.wants}
+        topics.append(len(wanted & {want.topic for want in again.wants}) / len(wanted))
+        ours, theirs = (({m for w in p.wanted if w.days != "weekend" for m in range(w.start, w.end)}) for p in (person, again))
+        times.append(len(ours & theirs) / len(ours | theirs))
+    assert median(rates) == pytest.approx(1, abs=0.1) and median(gaps) == pytest.approx(1, abs=0.1)
+    assert sum(tones) >= 0.9 * len(tones)
+    assert median(topics) >= 0.6 and median(times) >= 0.6

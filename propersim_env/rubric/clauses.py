@@ -75,8 +75,18 @@ def asks(text: str) -> list[Ask]:
     for clause in clauses(text):
         for part in clause.text.split(";") if clause.wanted else ():
             if len(part) > 8:
-                found += _asks_of(Clause(part.strip(), True, clause.weak, clause.sentence))
+                found += _asks_of(Clause(part.strip(), True, clause.weak, clause.sentence)) or _loose(part.strip(" .,"), clause)
     return [a for a in found if content_words(a.content)]
+
+
+def _loose(part: str, clause: Clause) -> list[Ask]:
+    """A statement without "I like … when …": all of it is content, and situation where it names a time or a marker."""
+    rules = lexicon()
+    if re.search(rules["timing"]["elaboration"], part) or pattern(rules["asks"]["vague"]).search(part):
+        return []
+    if len(content_words(part)) < 2 or not re.search(rules["asks"]["loose"], part):
+        return []
+    return [Ask(part, part, clause.sentence)]
 
 
 def content_words(text: str) -> set[str]:

@@ -315,7 +315,7 @@ def _manner(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
     avoided: dict[str, int] = {}
     for sentence in sentences(text):
         lowered = sentence.lower()
-        about_tone = re.search(rules["about"], lowered)
+        about_tone = re.search(rules["about"], lowered) or len(lowered.split()) <= rules["short_sentence"]
         for expression, tone in rules["liked"].items():
             refused = re.search(rf"(?<!\w){rules['negative']}\s*(?<!\w)(?:{expression})(?!\w)", lowered)
             if refused:

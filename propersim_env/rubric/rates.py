@@ -91,8 +91,8 @@ def _grammar() -> dict[str, re.Pattern[str]]:
         "weekly": rf"(?<!\w)(?:(?P<once>once|twice|thrice)|{between}(?: times| (?:{thing}))?) (?:a|per|each|every) week",
         "most": rf"{limit}\.? (?P<lo>{n})(?! ?(?:{unit}|words?|every|(?:an|per|each|every) hour|in an hour))",
         "gap": rf"(?:at least |a minimum of |no less than |minimum |leave |with |about |around )?{between}[ -]{length}"
-               r"(?:['\"]? (?:gap|break|pause|space))?(?: or more| at least)? "
-               r"(?:apart|between|in between|of (?:quiet|peace|silence)|gaps?|breaks?|spacing)",
+               r"[^.;]{0,40}?(?<!\w)(?:apart|between|of (?:quiet|peace|silence)|gaps?|breaks?|spacing)(?!\w)",
+        "average": rf"(?P<lo>{n}) (?:a day )?(?:on (?:the |an )?average|if you want the average)",
         "space": rf"(?:gap|break|pause|space|quiet|interval) of (?:at least )?{between} {length}",
         "slots": r"(?<!\w)(?:once|one|another|again|twice) (?:of them |recommendation |suggestion |message |more )?"
                  r"(?:in|during|at|around|after|before|over|when)(?!\w)",
@@ -160,7 +160,7 @@ def read_rate(text: str, day: Day) -> Rate:
     lowered = re.sub(r"\b(?:every|each) (30|90) minutes", r"every \1 minutes", lowered)
     grammar, rate = _grammar(), Rate()
     masked = lowered
-    for name in ("most", "gap", "space", "every", "hourly", "daily", "daily_after", "weekly"):
+    for name in ("most", "gap", "space", "average", "every", "hourly", "daily", "daily_after", "weekly"):
         for match in grammar[name].finditer(masked):
             if _take(name, match, rate):
                 rate.heard.append(match[0].strip())
