@@ -47,6 +47,9 @@ def clauses(text: str) -> list[Clause]:
     for sentence in sentences(tidy(text)):
         lowered = re.sub(pattern(rules["idle"]), "", sentence.lower())
         is_weak, position, wanted = bool(weak.search(lowered)), 0, True
+        if pattern(rules["after"]).search(lowered) and not negative.search(lowered):
+            result.append(Clause(lowered, False, False, sentence))  # "the mornings are closed": refused from its beginning
+            continue
         while position < len(lowered):
             if wanted:
                 cue = negative.search(lowered, position)
