@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from propersim_env.cli import importing
 from propersim_env.cli.console import ERR, OUT, add_common, error, print_json
 from propersim_env.cli.layout import hanging
 from propersim_env.clock import date_of, is_weekend, parse_time, time_text
@@ -24,6 +25,7 @@ examples:
   propersim personas show p01                  everything about one, with a simulated day
   propersim personas sample 64 --seed 3 --out people
   propersim personas check people/*.json my_persona.json
+  propersim personas import me.txt --out people     from plain words, or a published persona file
 
 A persona is one JSON file. To write your own: propersim personas sample 1 --out people, change the file, and check it.
 """
@@ -55,6 +57,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     check = actions.add_parser("check", help="check persona files", description="Exit status 1 if a file cannot be used.")
     check.add_argument("files", nargs="+", type=Path, metavar="FILE")
 
+    importing.add(actions)
     for action, execute in ((listing, _list), (show, _show), (sample, _sample), (check, _check)):
         action.add_argument("--setting", default="house", help="name of a setting, or path of its folder; default: house")
         action.add_argument("--seed", type=int, default=0, help="seed of what is drawn; default: 0")
