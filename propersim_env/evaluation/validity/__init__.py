@@ -1,0 +1,1 @@
+"""The validity checks of the simulated user."""
