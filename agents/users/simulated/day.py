@@ -115,6 +115,9 @@ class DayPlanner:
         rng = stream(seed, self.persona.id, "day", day)
         noise = rng.standard_normal((4, TICKS_PER_DAY)) * self.sd[:, None]
         uniform, need_draws = rng.random(TICKS_PER_DAY), rng.random(256)
+        if self.parameters.noise_stream:
+            fresh = stream(seed, self.persona.id, "noise", self.parameters.noise_stream, day)
+            noise, uniform = fresh.standard_normal((4, TICKS_PER_DAY)) * self.sd[:, None], fresh.random(TICKS_PER_DAY)
         starts = np.array([s.start for s in segments])
         segment = np.searchsorted(starts, MINUTES, side="right") - 1
         wake = int(np.searchsorted(segment, 1))
