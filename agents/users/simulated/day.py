@@ -142,8 +142,8 @@ class DayPlanner:
         """Margin of being spoken to at each tick of a day made of these segments."""
         p, persona = self.parameters, self.persona
         margin = self._windows[not applies("weekdays", day)][0].copy()
-        left_alone = [s.kind.id in persona.unwanted_activities or s.kind.category in persona.unwanted_activities
-                      for s in segments]
+        alone = persona.unwanted_activities | {"sleep"}
+        left_alone = [s.kind.id in alone or s.kind.category in alone for s in segments]
         margin[np.array(left_alone)[segment]] = p.timing_unwanted
         fresh = MINUTES - np.array([s.start for s in segments])[segment] <= p.breakpoint_minutes
         absorption = np.array([s.kind.absorption for s in segments])[segment]

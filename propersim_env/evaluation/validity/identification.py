@@ -1,4 +1,4 @@
-"""V6 and V7: whether reactions give the person away, neither at once nor never, and whether a person's own treatment matters."""
+"""V6 and V7: whether reactions give the person away, neither at once nor never; whether one's own treatment matters."""
 
 from __future__ import annotations
 
@@ -17,24 +17,28 @@ from propersim_env.persona import Persona, select_personas
 from .episodes import HERE, Results, episodes, logged
 from .values import Size, Value, threshold
 
-HOURS_PER_PART = 3
+HOURS_PER_PART = 2
 TALKER = "random:p=0.02"
 """Who collects the reactions: random texts, nearly eight a day."""
+Clue = tuple[int, int]
+"""Where an answer was given, and what it was: places in one table."""
 
 
-def _counts(episode: Episode, days: int, places: dict[str, tuple[int, int]]) -> list[tuple[int, int, int, int]]:
-    """(topic, tone, part of the day, reaction) of everything said on the first days."""
-    found = []
+def _clues(episode: Episode, days: int, places: dict[str, tuple[int, int]]) -> list[tuple[Clue, ...]]:
+    """What each answer of the first days tells, table by table."""
+    found: list[tuple[Clue, ...]] = []
     for event in episode.said():
         if event["tick"] < days * TICKS_PER_DAY:
             topic, tone = places[event["text"]]
             part = event["tick"] % TICKS_PER_DAY * 24 // TICKS_PER_DAY // HOURS_PER_PART
-            found.append((topic, tone, part, REACTIONS.index(event["reaction"])))
+            marks, reaction = int(event["marks"], 16), REACTIONS.index(event["reaction"])
+            found.append(((topic, marks & 1), (part, marks >> 1 & 1), (0, marks >> 2 & 1), (tone, marks >> 3 & 1),
+                          (topic, reaction)))
     return found
 
 
 class Guesser:
-    """Naive Bayes over who reacts so: for each person, how often each reaction follows each topic, tone and part of the day.
+    """Naive Bayes over who answers so: how often each person wants a topic, an hour, a tone, and how they react to topics.
 
     Args:
         personas: Among whom to guess; each has lived through the training episodes.
@@ -46,21 +50,22 @@ class Guesser:
         tones = [t.id for t in setting.tones]
         self.places = {t.text: (setting.topic_index[t.topic], tones.index(t.tone)) for t in setting.catalogue}
         self.ids = [p.id for p in personas]
-        sizes = (len(setting.topics), len(tones), 24 // HOURS_PER_PART)
-        tables = [np.zeros((len(self.ids), size, len(REACTIONS))) for size in sizes]
+        shapes = ((len(setting.topics), 2), (24 // HOURS_PER_PART, 2), (1, 2), (len(tones), 2),
+                  (len(setting.topics), len(REACTIONS)))
+        tables = [np.zeros((len(self.ids), *shape)) for shape in shapes]
         for episode in training:
             who = self.ids.index(episode.begin["persona"]["id"])
-            for topic, tone, part, reaction in _counts(episode, 10**6, self.places):
-                for table, place in zip(tables, (topic, tone, part), strict=True):
-                    table[who, place, reaction] += 1
+            for clues in _clues(episode, 10**6, self.places):
+                for table, (place, answer) in zip(tables, clues, strict=True):
+                    table[who, place, answer] += 1
         self.logs = [np.log((t + 2 * _prior(t)) / (t.sum(axis=2, keepdims=True) + 2)) for t in tables]
 
     def guess(self, episode: Episode, days: int) -> str:
         """Who it most likely is, from the first days."""
         scores = np.zeros(len(self.ids))
-        for *places, reaction in _counts(episode, days, self.places):
-            for log, place in zip(self.logs, places, strict=True):
-                scores += log[:, place, reaction]
+        for clues in _clues(episode, days, self.places):
+            for log, (place, answer) in zip(self.logs, clues, strict=True):
+                scores += log[:, place, answer]
         return self.ids[int(scores.argmax())]
 
 
@@ -72,9 +77,9 @@ def _prior(table: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def telling_apart(size: Size) -> list[Value]:
-    """V6: the bundled people told apart by their reactions."""
+    """V6: the bundled people told apart by their ratings and reactions."""
     people = select_personas("all")
-    seeds, tests = (3, 2) if size == "small" else (12, 4)
+    seeds, tests = (2, 1) if size == "small" else (12, 4)
     with logged(people, [TALKER], 14, range(seeds + tests)) as folder:
         found = episodes(folder)
     guesser = Guesser(people, [e for e in found if e.begin["seed"] < seeds])

@@ -117,6 +117,6 @@ def receptivity(size: Size) -> list[Value]:
     seen = who < n // 2
     weights = logistic(x[seen], y[seen])
     scores = weights[0] + x[~seen] @ weights[1:]
-    what = f"{len(y)} texts on liked topics at random times, trained on {n // 2} sampled personas, tested on {n - n // 2} others"
+    what = f"{len(y)} texts on liked topics at random times, trained on {n // 2} sampled personas, tested on as many others"
     return [Value("V9", "AUC of acceptance from the situation", auc(scores, y[~seen]), threshold("auc"), "within", what),
             Value("V9", "share of these texts that are taken up", float(y.mean()), None, "within", what)]
