@@ -115,6 +115,9 @@ class DayPlanner:
         rng = stream(seed, self.persona.id, "day", day)
         noise = rng.standard_normal((4, TICKS_PER_DAY)) * self.sd[:, None]
         uniform, need_draws = rng.random(TICKS_PER_DAY), rng.random(256)
+        if self.parameters.noise_stream:
+            fresh = stream(seed, self.persona.id, "noise", self.parameters.noise_stream, day)
+            noise, uniform = fresh.standard_normal((4, TICKS_PER_DAY)) * self.sd[:, None], fresh.random(TICKS_PER_DAY)
         starts = np.array([s.start for s in segments])
         segment = np.searchsorted(starts, MINUTES, side="right") - 1
         wake = int(np.searchsorted(segment, 1))
@@ -139,8 +142,8 @@ class DayPlanner:
         """Margin of being spoken to at each tick of a day made of these segments."""
         p, persona = self.parameters, self.persona
         margin = self._windows[not applies("weekdays", day)][0].copy()
-        left_alone = [s.kind.id in persona.unwanted_activities or s.kind.category in persona.unwanted_activities
-                      for s in segments]
+        alone = persona.unwanted_activities | {"sleep"}
+        left_alone = [s.kind.id in alone or s.kind.category in alone for s in segments]
         margin[np.array(left_alone)[segment]] = p.timing_unwanted
         fresh = MINUTES - np.array([s.start for s in segments])[segment] <= p.breakpoint_minutes
         absorption = np.array([s.kind.absorption for s in segments])[segment]

@@ -106,7 +106,8 @@ class Routine:
                 factor = p.free_time_factor[category] * (max(0.2, 1 + trait) if category == "exercise" else 1.0)
                 factor *= p.own_category_factor.get(category, 1.0) if category in own else 1.0
                 categories.append(category)
-                factors.append(factor / self.pools[weekend][category].mean_minutes)
+                minutes = self.pools[weekend][category].mean_minutes * p.stretch.get(category, 1.0)
+                factors.append(factor / minutes)
         shares = [p.hourly_share[category] for category in categories]
         return [
             (categories, list(accumulate((share[hour] + 0.1) * factor for share, factor in zip(shares, factors, strict=True))))
@@ -159,7 +160,7 @@ class Routine:
         start = wake + 5 * next(u)
         anchors.append((start, start + bout("washing"), "washing", ""))
         for meal in ("breakfast", "lunch", "dinner"):
-            at = near(self.meals[meal] + (shift if meal == "breakfast" else shift * 0.5), 0.8)
+            at = near(self.meals[meal] + (shift if meal == "breakfast" else shift * 0.5), p.meal_spread[meal])
             at = max(at, wake + 25)
             if next(u) < getattr(p, f"skip_{meal}"):
                 continue
@@ -170,7 +171,8 @@ class Routine:
         if WEEKDAYS[date_of(day).weekday()] in self.persona.routine["work_days"]:
             anchors += [(near(a, 0.4), near(b, 0.4), "work", "") for a, b in self.work]
         start = sleep - bout("washing") - 2
-        anchors.append((start, sleep - 2, "washing", ""))
+        if next(u) >= p.skip_evening_wash:
+            anchors.append((start, sleep - 2, "washing", ""))
         # Work yields to whatever begins during it: split blocks around the other anchors.
         anchors.sort()
         return self._split_work(anchors), wake, sleep
@@ -191,11 +193,12 @@ class Routine:
         return sorted(pieces)
 
     def _fill_gap(self, segments: list[Segment], now: float, end: float, u: Iterator[float], weekend: bool) -> float:
+        stretch = self.parameters.stretch
         while end - now >= 1:
             categories, cumulative = self.fill[weekend][min(int(now // 60), 23)]
             category = categories[bisect_right(cumulative, next(u) * cumulative[-1] * 0.999999)]
             kind = self.pools[weekend][category].draw(now, next(u))
-            until = now + kind.minutes[0] + (kind.minutes[1] - kind.minutes[0]) * next(u)
+            until = now + (kind.minutes[0] + (kind.minutes[1] - kind.minutes[0]) * next(u)) * stretch.get(category, 1.0)
             if end - until < 12:
                 until = end
             segments.append(Segment(now, until, kind, self._phrase(kind, u)))

@@ -1,0 +1,48 @@
+"""The validity checks of the simulated user: measured values beside their thresholds.
+
+Each check is a function of the size (``"small"``: all of them within a minute; ``"full"``: minutes). Thresholds and
+reference tables are in ``data/validity.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from propersim_env.names import near_matches
+
+from . import dose, identification, noise, ordering, population, reproducibility, routine, text, variants
+from .values import Check, Size, Value
+
+__all__ = ["CHECKS", "Check", "Size", "Value", "run"]
+
+CHECKS: dict[str, Check] = {
+    "V1": reproducibility.same_log, "V2": reproducibility.same_days, "V3": routine.occupancy, "V4": routine.bouts,
+    "V5": population.traits, "V6": identification.telling_apart, "V7": identification.swapped, "V8": noise.retest,
+    "V9": noise.receptivity, "V10": dose.rate, "V11": dose.habituation, "V12": dose.interruption, "V13": text.metamorphic,
+    "V14": text.gaming, "V15": ordering.order, "V16": ordering.headroom, "V17": variants.ranking,
+    "noise-floor": ordering.noise_floor,
+}
+
+
+def run(names: Sequence[str] = (), size: Size = "small", begun: Callable[[str], None] | None = None) -> list[Value]:
+    """Run checks.
+
+    Args:
+        names: Of `CHECKS`; all of them by default.
+        size: How much to simulate.
+        begun: Called with the name of each check before it runs.
+
+    Raises:
+        ValueError: An unknown name or size.
+    """
+    if size not in ("small", "full"):
+        raise ValueError(f"size {size!r}: choose small or full")
+    for name in names:
+        if name not in CHECKS:
+            raise ValueError(f"unknown check {name!r}: {near_matches(name, CHECKS)}")
+    values: list[Value] = []
+    for name in names or CHECKS:
+        if begun is not None:
+            begun(name)
+        values += CHECKS[name](size)
+    return values
