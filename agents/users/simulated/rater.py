@@ -110,7 +110,7 @@ class Rater:
             cost = p.length_cost * (reading.words - limit) / limit
             margin -= cost
             terms.append((cost, "length", -cost))
-        if not reading.grounded or reading.words < p.fewest_words:
+        if reading.words < (p.fewest_words if reading.grounded else p.fewest_words_ungrounded):
             margin -= p.unclear_cost
             terms.append((p.unclear_cost, "unclear", -p.unclear_cost))
         for flag in sorted(reading.flags) if reading.flags else ():
