@@ -48,14 +48,14 @@ class Value:
         if math.isnan(value):
             return False
         if isinstance(limit, tuple):
-            return limit[0] <= value <= limit[1]
-        return {"<=": value <= limit, ">=": value >= limit, "<": value < limit, ">": value > limit}.get(
-            self.direction, value == limit)
+            return bool(limit[0] <= value <= limit[1])
+        met = {"<=": value <= limit, ">=": value >= limit, "<": value < limit, ">": value > limit}
+        return bool(met.get(self.direction, value == limit))
 
     def as_json(self) -> dict[str, Any]:
         """JSON values; `passed` included."""
         data = asdict(self) | {"passed": self.passed}
-        return data | {"value": None if math.isnan(self.value) else self.value}
+        return data | {"value": None if math.isnan(self.value) else float(self.value)}
 
     def demanded(self) -> str:
         """The threshold in words."""
