@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from propersim_env import __version__
 from propersim_env.log import EpisodeLog
@@ -84,6 +85,8 @@ def episode_log(
 
 
 def log_name(assistant: str, persona: str, seed: int) -> str:
-    """File name of an episode's log; characters that a file system may refuse become ``_``."""
-    safe = "".join(c if c.isalnum() or c in "-_.+" else "_" for c in f"{assistant}-{persona}-s{seed}")
-    return f"events-{safe}.jsonl"
+    """File name of an episode's log; where characters are replaced or cut, a checksum keeps different names different."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.+") else "_" for c in assistant)[-80:]
+    if safe != assistant:
+        safe = f"{safe}-{crc32(assistant.encode('utf-8', 'surrogatepass')):08x}"
+    return f"events-{safe}-{persona}-s{seed}.jsonl"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,14 @@ from typing import Any
 from propersim_env.clock import TICKS_PER_DAY, time_text
 from propersim_env.messages import Rating
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 FORMAT = 1
+LOCK_SECONDS = 5.0
+"""How long to wait for a process that is just ending to let go of a log."""
 _HEX = b"0123456789abcdef"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
@@ -34,6 +42,21 @@ class LogError(ValueError):
 def encode(event: Mapping[str, Any]) -> bytes:
     """One event as a line of JSON."""
     return _encode(event).encode("utf-8", "surrogatepass")
+
+
+def lock(file: int, seconds: float = 0.0) -> bool:
+    """Take the exclusive lock of an open file, trying for some seconds; True where the system has no such locks."""
+    if fcntl is None:
+        return True
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
 
 
 class EpisodeLog:
@@ -49,12 +72,14 @@ class EpisodeLog:
 
     def __init__(self, path: Path, begin: Mapping[str, Any]) -> None:
         self.path = path
-        self._written = path.read_bytes() if path.exists() else b""
         self._position = 0
         self._digest = hashlib.sha256()
         self._next_silent = -1
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
+            if not lock(self._file, LOCK_SECONDS):
+                raise LogError(f"{path}: another process is writing this log; wait for it, or stop it")
+            self._written = path.read_bytes()
             self._write(encode({"event": "begin", "format": FORMAT, **begin}) + b"\n")
         except LogError:
             self.close()
@@ -126,6 +151,8 @@ class EpisodeLog:
             self._write(b'"}\n')
         digest = self._digest.hexdigest()
         self._write(encode({"event": "end", "reason": reason, "decisions": decisions, "sha256": digest}) + b"\n")
+        if self._position < len(self._written):
+            raise LogError(f"{self.path}: goes on after its end event: the file was edited; delete it to run this episode anew")
         self.close()
 
     def close(self) -> None:

@@ -23,6 +23,9 @@ from propersim_env.persona import Persona
 
 TOTALS = np.array([m.bit_count() for m in range(16)], np.float64)
 RewardKind = Literal["rating", "utility"]
+_MARKS_IN_WORDS = [
+    ", ".join(f"{name} {'yes' if mark else 'no'}" for name, mark in Rating(marks).as_dict().items()) for marks in range(16)
+]
 NOTHING_SAID = "You have not said anything yet."
 
 
@@ -135,7 +138,7 @@ class Machine:
         self.terminated = np.zeros(self.n, bool)
         for i in turns.dismissals:
             self.terminated[i] = self.active[i]
-        self._end(np.flatnonzero(self.truncated | self.terminated))
+        self._end((self.truncated | self.terminated).nonzero()[0])
 
     def _look(self, i: int, activity: Activity) -> None:
         self.activities[i] = activity
@@ -241,5 +244,5 @@ class Machine:
 def _answer_text(said: str, rating: Rating, tick: int) -> str:
     """The resident's last answer as the assistant reads it later."""
     shown = said if len(said) <= 300 else said[:299] + "…"
-    marks = ", ".join(f"{name} {'yes' if mark else 'no'}" for name, mark in rating.as_dict().items())
+    marks = _MARKS_IN_WORDS[rating.marks]
     return f'At {time_text(tick)} you said: "{shown}" The resident rated it {rating.total} of 4 ({marks}): {rating.reaction}.'

@@ -126,11 +126,15 @@ def _pack(turn: UserTurn) -> str:
 
 def _unpack(text: str) -> dict[str, Any]:
     try:
-        notes = json.loads(text) if text.startswith("{") else {}
-    except ValueError:
+        notes = json.loads(text, parse_constant=_no_number) if text.startswith("{") else {}
+    except (ValueError, RecursionError):
         return {}
     kinds = {"reasons": dict, "terms": dict, "failure": str, "diary": dict, "dismiss": bool}
     return {k: v for k, v in notes.items() if k in kinds and isinstance(v, kinds[k])}
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 @dataclass(slots=True)
@@ -147,6 +151,7 @@ class UserTurns:
         dismissals: Residents that want no assistant any more.
         failures: Kind of failure by resident.
         unrated: Residents without a rating and without a failure (first turn).
+        faults: What a user agent raised instead of taking its turn; its other entries mean nothing.
     """
 
     tick: NDArray[np.int64]
@@ -158,6 +163,7 @@ class UserTurns:
     dismissals: Sequence[int] = ()
     failures: dict[int, str] = field(default_factory=dict)
     unrated: Sequence[int] = ()
+    faults: dict[int, BaseException] = field(default_factory=dict)
 
     def one(self, i: int) -> UserTurn:
         """The turn of resident i alone."""

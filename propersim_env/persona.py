@@ -116,6 +116,10 @@ def persona_from_dict(data: Any, setting: Setting, source: str = "persona") -> P
     """
     validate(data, "persona", source)
     try:
+        json.dumps(data, allow_nan=False)
+    except ValueError as error:
+        raise DataError(source, "(numbers)", "holds NaN or an infinity", "write ordinary numbers") from error
+    try:
         persona = Persona(data, setting, source)
     except ValueError as error:
         raise DataError(source, "(times)", str(error), 'write times as "HH:MM"') from error

@@ -12,6 +12,10 @@ from propersim_env.messages import Rating, UserTurn, UserTurns
 from propersim_env.persona import Persona
 
 
+class AgentTimeout(BaseException):
+    """An agent took too long for one decision. Not an `Exception`, so that an agent's own handlers do not swallow it."""
+
+
 class UserAgent(Protocol):
     """Plays ``user_0``: lives the day of a persona and rates what it hears.
 

@@ -6,6 +6,7 @@ Third-party packages add names with the entry-point groups ``propersim.users`` a
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
@@ -13,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from propersim_env.messages import Activity, Rating, UserTurn, UserTurns, gather
+from propersim_env.messages import ALL_MARKS, REACTIONS, Activity, Rating, UserTurn, UserTurns, gather
 from propersim_env.names import import_object, near_matches
 from propersim_env.persona import Persona
-from propersim_env.protocols import Assistant, UserAgent, UserBatch
+from propersim_env.protocols import AgentTimeout, Assistant, UserAgent, UserBatch
 
 USERS: dict[str, str] = {
     "simulated": "propersim_env.agents.users.simulated:SimulatedUser",
@@ -118,6 +119,26 @@ def make_assistant(spec: Specification, **options: Any) -> Assistant:
     raise TypeError(f"{spec!r} is no assistant: it needs act(observation) -> str, or must be a function of one argument")
 
 
+def check_turn(turn: Any, earliest: int) -> UserTurn:
+    """The turn, if it is one that the machine can take.
+
+    Raises:
+        TypeError, ValueError: Naming what is wrong with it.
+    """
+    if not isinstance(turn, UserTurn):
+        raise TypeError(f"a user must return a UserTurn, got {type(turn).__name__}: {turn!r:.80}")
+    if turn.tick < earliest:
+        raise ValueError(f"the turn is at tick {turn.tick}; time must go on, at least to tick {earliest}")
+    rating = turn.rating
+    if rating is not None:
+        if not 0 <= rating.marks <= ALL_MARKS:
+            raise ValueError(f"marks={rating.marks} is no bit mask of four marks, 0..15")
+        if rating.reaction not in REACTIONS:
+            raise ValueError(f"reaction={rating.reaction!r}: choose one of {', '.join(REACTIONS)}")
+        json.dumps([dict(rating.reasons), dict(rating.terms)], allow_nan=False)  # what the log will have to write
+    return turn
+
+
 class UserList:
     """Several single users as one batch, for users that cannot be vectorised."""
 
@@ -128,16 +149,22 @@ class UserList:
 
     def reset(self, i: int, persona: Persona, seed: int) -> UserTurn:
         """Begin an episode in home i."""
-        self._turns[i] = turn = self.users[i].reset(persona, seed)
+        self._turns[i] = turn = check_turn(self.users[i].reset(persona, seed), 0)
         self._activities[i] = turn.activity
         return turn
 
     def act(self, heard: Sequence[str], active: NDArray[np.bool_] | None = None) -> UserTurns:
-        """One turn in each active home."""
+        """One turn in each active home; a user that fails does not stop the others."""
+        faults: dict[int, BaseException] = {}
         for i, user in enumerate(self.users):
             if active is None or active[i]:
-                self._turns[i] = user.act(heard[i])
-        return gather(self._turns, self._activities)
+                try:
+                    self._turns[i] = check_turn(user.act(heard[i]), self._turns[i].tick + 1)
+                except (Exception, SystemExit, AgentTimeout) as error:
+                    faults[i] = error
+        turns = gather(self._turns, self._activities)
+        turns.faults = faults
+        return turns
 
     def rate(self, i: int, text: str) -> Rating:
         """Judge a candidate in home i."""

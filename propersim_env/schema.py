@@ -25,25 +25,32 @@ class DataError(ValueError):
 
 def read_json(path: Path) -> Any:
     """Parse a JSON file; a syntax error names the file, line and column."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(str(path), "", f"cannot be read ({error})", "check the path and the permissions") from error
-    return parse_json(text, str(path))
+    return parse_json(_read_text(path), str(path))
 
 
 def parse_json(text: str, source: str) -> Any:
     """Parse JSON text that came from ``source``."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise DataError(source, place, f"is not valid JSON ({error.msg})", "check quotes and commas there") from error
 
 
+def _refuse(name: str) -> Any:
+    raise json.JSONDecodeError(f"{name} is no number that JSON knows", name, 0)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(str(path), "", f"cannot be read ({error})", "check the path and the permissions") from error
+
+
 def read_json_lines(path: Path) -> list[Any]:
     """Parse a JSON Lines file, skipping blank lines."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _read_text(path).splitlines()
     return [parse_json(line, f"{path} line {i}") for i, line in enumerate(lines, 1) if line.strip()]
 
 

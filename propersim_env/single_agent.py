@@ -111,7 +111,10 @@ class ProPerSimEnv(gym.Env[str, str]):
         if not isinstance(action, str):
             raise TypeError(f"an action is a text ('' for silence), got {type(action).__name__}: {action!r:.80}")
         machine.assistant_turn((action,))
-        machine.user_turn(self.users.act(machine.said))
+        turns = self.users.act(machine.said)
+        if turns.faults:
+            raise turns.faults[0]
+        machine.user_turn(turns)
         if self.render_mode == "human":
             self.render()
         return (machine.observation(0), float(machine.rewards[0]), bool(machine.terminated[0]),
@@ -142,8 +145,10 @@ class ProPerSimEnv(gym.Env[str, str]):
 
     def get_state(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, as JSON values (a started log is not part of it)."""
+        if self.persona is None:
+            raise gym.error.ResetNeeded("there is no state yet: call reset() before get_state()")
         return {"seed": self.episode_seed, "machine": self.machine.get_state(0), "user": self.users.get_state(0),
-                "persona": self.persona.to_dict() if self.persona else None}
+                "persona": self.persona.to_dict()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` gave, in this or another environment. A log being written ends here."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import error
+from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -75,6 +76,7 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
         self.render_mode = None
         self.personas: list[Persona] = [None] * num_envs  # type: ignore[list-item]
         self.seeds = [0] * num_envs
+        self._generators: list[Any] = [None] * num_envs
         self._begun = False
 
     def reset(  # type: ignore[override]
@@ -86,19 +88,21 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
             seed: One for each home; a number s means s, s + 1, …, as in Gymnasium.
             options: ``{"reset_mask": bool array}`` resets only those homes.
         """
-        first = seed[0] if isinstance(seed, Sequence) else seed
-        if first is not None or self._np_random is None:
-            super().reset(seed=first)
-        mask = (options or {}).get("reset_mask")
-        homes = range(self.num_envs) if mask is None else np.flatnonzero(mask).tolist()
-        for i in homes:
-            given = seed[i] if isinstance(seed, Sequence) else None if seed is None else seed + i
-            self._begin(i, given)
+        if unknown := set(options or {}) - {"reset_mask"}:
+            raise ValueError(f"reset options {sorted(unknown)} are unknown to the vector view; it takes reset_mask")
+        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))
+        seeds = list(seed) if isinstance(seed, Sequence) else [None if seed is None else seed + i for i in range(self.num_envs)]
+        if len(mask) != self.num_envs or len(seeds) != self.num_envs:
+            raise ValueError(f"{len(seeds)} seeds and a mask of {len(mask)} for {self.num_envs} homes: give one for each home")
+        for i in np.flatnonzero(mask).tolist():
+            self._begin(i, seeds[i])
         self._begun = True
         return tuple(self.machine.observations()), self._info()
 
     def _begin(self, i: int, seed: int | None) -> None:
-        self.seeds[i] = seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
+        if seed is not None or self._generators[i] is None:
+            self._generators[i], _ = seeding.np_random(seed)  # one a home, as in the single view
+        self.seeds[i] = seed = int(self._generators[i].integers(2**31)) if seed is None else int(seed)
         self.personas[i] = persona = self.sources[i].persona(seed)
         log = None
         if self.log_dir is not None:
@@ -126,8 +130,12 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
         active = machine.active.copy()
         everyone = bool(active.all())
         machine.assistant_turn(actions)
-        machine.user_turn(self.users.act(machine.said, None if everyone else active))
-        terminated, truncated = machine.terminated, machine.truncated
+        turns = self.users.act(machine.said, None if everyone else active)
+        for i, fault in turns.faults.items():
+            fault.add_note(f"in home {i}")
+            raise fault
+        machine.user_turn(turns)
+        terminated, truncated = machine.terminated.copy(), machine.truncated.copy()
         if not everyone and self.autoreset:
             for i in np.flatnonzero(~active).tolist():
                 self._begin(i, None)
@@ -150,6 +158,8 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
 
     def get_state(self, i: int) -> dict[str, Any]:
         """State of home i, in the form of `ProPerSimEnv.get_state`."""
+        if not self._begun:
+            raise error.ResetNeeded("there is no state yet: call reset() before get_state()")
         return {"seed": self.seeds[i], "machine": self.machine.get_state(i), "user": self.users.get_state(i),
                 "persona": self.personas[i].to_dict()}
 

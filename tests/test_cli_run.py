@@ -75,6 +75,9 @@ def test_interrupting_is_clean_and_can_be_resumed(tmp_path, workers):
     (["run", "--assistants", "random:p"], "write name:key=value"),
     (["run", "--assistants", "random:q=1"], "it accepts: p, setting"),
     (["run", "--personas", "p00"], "did you mean"),
+    (["run", "--days", "99999"], "days=99999 is not between"),
+    (["run", "--timeout", "-5"], "no number of seconds above 0"),
+    (["run", "--assistants", "", "--no-oracle"], "no assistant is named"),
     (["run", "--days", "0"], "--days 0: must be at least 1"),
     (["run", "--user", "simulatd"], "did you mean 'simulated'"),
     (["run", "--user-option", "nois=1"], "it accepts: noise"),
@@ -95,6 +98,21 @@ def test_help_teaches(command):
     done = call(command, "--help")
     assert done.returncode == 0
     assert "examples:" in done.stdout
+
+
+def test_hostile_names_and_messages_are_printed_as_they_are(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "class A:\n    def __init__(self, x=''): pass\n    def reset(self, seed): print('hello from me')\n"
+        "    def act(self, observation): raise ValueError('bad [/x] \\ud800 tag')\n"
+        "class B(A):\n    def act(self, observation): return ''\n")
+    arguments = ["run", "--assistants", f"{tmp_path}/mine.py:A,{tmp_path}/mine.py:B:x=[/a]", "--personas", "1", "--days", "1",
+                 "--out", str(tmp_path / "[/o]")]
+    done = call(*arguments)
+    assert done.returncode == 1
+    assert "bad [/x] \\ud800 tag" in done.stderr
+    assert "mine.py:B:x=[/a]" in done.stdout.replace("│", "").replace("\n", "") or "x=[/a]" in done.stdout
+    assert "bad [/x]" in call("report", str(tmp_path / "[/o]")).stderr
+    assert json.loads(call(*arguments, "--json").stdout)["failures"]
 
 
 def test_third_party_packages_add_names(tmp_path, monkeypatch):

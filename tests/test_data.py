@@ -98,6 +98,8 @@ def change(path, value):
 @pytest.mark.parametrize(("path", "value", "field", "remedy"), [
     ("traits.openness", None, "traits", "openness"),
     ("age", "old", "age", "age"),
+    ("preferences.topics.art", float("nan"), "(numbers)", "ordinary numbers"),
+    ("preferences.frequency.min_gap_minutes", 0, "preferences.frequency.min_gap_minutes", "from 1 to 960"),
     ("routine.wake", "7 o'clock", "routine.wake", "HH:MM"),
     ("routine.sleep", "09:00", "routine", "at least 10 hours after wake"),
     ("nickname", "Il", "(top level)", "nickname"),

@@ -11,6 +11,8 @@ import time
 import numpy as np
 import pytest
 
+from propersim_env.episode import log_name
+from propersim_env.evaluation import report, runner
 from propersim_env.evaluation.runner import RunError, RunPlan, execute, prepare
 from propersim_env.evaluation.units import RunConfig
 from propersim_env.log import EpisodeLog, LogError, read_episode
@@ -200,6 +202,78 @@ def test_log_accepts_any_text(tmp_path):
         log.said(2 * i + 1, text, Rating(i, "accept", {"timing": text}, {}))
     log.end("horizon", 10)
     assert [e["text"] for e in read_episode(log.path).said()] == texts
+
+
+def test_kill_minus_nine_of_the_parent_leaves_no_worker_writing(tmp_path):
+    """Started again at once, while the workers of the killed run may still be ending."""
+    command = [sys.executable, "-m", "propersim_env", "run", "--assistants", "always", "--no-oracle", "--personas", "16",
+               "--days", "7", "--workers", "2", "--out"]
+    subprocess.run([*command, str(tmp_path / "undisturbed")], check=True, capture_output=True)
+    process = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "killed").glob("events-*"))) < 6 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True)
+
+    def logs(folder):
+        return {f.name: f.read_bytes() for f in (tmp_path / folder).glob("events-*")}
+
+    assert logs("killed") == logs("undisturbed")
+
+
+def test_two_runs_in_one_folder_at_once_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "LOCK_SECONDS", 0.05)
+    p = plan(tmp_path / "run")
+    units = prepare(p)
+    with runner._locked(p.folder), pytest.raises(RunError, match="another process is running in"):
+        execute(p, units)
+    assert execute(p, units) == []
+
+
+def test_a_log_in_anothers_place_is_found(tmp_path):
+    p = plan(tmp_path / "run")
+    execute(p, prepare(p))
+    first, second = sorted(p.folder.glob("events-*"))[:2]
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(LogError, match="it was copied there"):
+        prepare(p)
+    with pytest.raises(LogError, match="it was copied there"):
+        report.summarise(p.folder)
+
+
+def test_junk_after_the_end_is_found(tmp_path):
+    p = plan(tmp_path / "run", personas="p01")
+    execute(p, prepare(p))
+    path = next(p.folder.glob("events-*"))
+    with path.open("ab") as file:
+        file.write(b"junk")
+    with pytest.raises(LogError, match="goes on after its end event"):
+        execute(p, prepare(p))
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"config": {"assistants": 3}}'])
+def test_a_damaged_run_file_is_named(tmp_path, content):
+    p = plan(tmp_path / "run")
+    prepare(p)
+    (p.folder / "run.json").write_text(content)
+    with pytest.raises(RunError, match=r"run.json is damaged"):
+        prepare(p)
+
+
+def test_what_a_killed_start_left_is_no_obstacle(tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in (".probe", ".lock", ".run.json.123"):
+        (tmp_path / "run" / name).write_text("")
+    assert len(prepare(plan(tmp_path / "run"))) == 3
+
+
+def test_different_assistants_never_share_a_log():
+    names = {log_name(a, "p01", 0) for a in ("a/b.py:K", "a_b.py:K", "x" * 300, "x" * 301, "Ж", "Я", "silent")}
+    assert len(names) == 7
+    assert all(len(name) < 140 for name in names)
+    assert "events-silent-p01-s0.jsonl" in names
 
 
 def test_run_json_tells_what_was_run(tmp_path):

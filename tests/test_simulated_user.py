@@ -119,7 +119,7 @@ def test_satiation_and_habituation_fade(p01):
     mind.habituation[topic], mind.habituation_tick[topic] = 0.8, 0
     assert rater.levels(mind, topic, rater.p.habituation_half_life_days * 576)[0] == pytest.approx(0.4)
     mind.satiation[topic], mind.satiation_tick[topic] = 1.0, 0
-    assert rater.levels(mind, topic, 24 * 4)[1] == pytest.approx(np.exp(-1), abs=1e-6)
+    assert rater.levels(mind, topic, round(24 * rater.p.satiation_hours))[1] == pytest.approx(np.exp(-1), abs=1e-3)
 
 
 def test_silence_is_overdue_only_after_long():

@@ -202,6 +202,34 @@ def test_vector_resets_finished_homes():
     env.close()
 
 
+def test_vector_view_equals_single_views_across_resets():
+    """Each home draws its next seed by itself, so what happens in one home changes nothing in another."""
+    options = {"dismissal": True}
+    single = gym.vector.SyncVectorEnv([
+        (lambda p=p: gym.make("ProPerSim-v0", persona=p, days=1, user_options=options)) for p in ("p01", "sampled", "bundled")
+    ])
+    vector = ProPerSimVectorEnv(3, persona=["p01", "sampled", "bundled"], days=1, user_options=options)
+    assert single.reset(seed=5)[0] == vector.reset(seed=5)[0]
+    for n in range(1100):
+        texts = ("", "Buy it now!" if n % 2 else "", "hello" if n % 100 == 0 else "")
+        one, two = single.step(texts), vector.step(texts)
+        assert one[0] == two[0]
+        for a, b in zip(one[1:4], two[1:4], strict=True):
+            assert a.tolist() == b.tolist()
+
+
+def test_what_a_step_returned_stays_as_it_was():
+    env = ProPerSimVectorEnv(2, max_cycles=1, autoreset=False)
+    env.reset(seed=0)
+    _, _, _, truncated, _ = env.step(["", ""])
+    env.reset(options={"reset_mask": truncated})
+    assert truncated.all()
+    with pytest.raises(ValueError, match="a mask of 1 for 2 homes"):
+        env.reset(options={"reset_mask": np.ones(1, bool)})
+    with pytest.raises(ValueError, match=r"\['persona'\] are unknown"):
+        env.reset(options={"persona": "p02"})
+
+
 def test_utility_reward_and_revealed_persona():
     env = gym.make("ProPerSim-v0", persona="p01", days=1, reward="utility", reveal_persona=True)
     observation, _ = env.reset(seed=0)

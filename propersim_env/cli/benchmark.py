@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         table.add_row(name, f"{rate:,.0f}", *[f"{rate / game:.2f}" for game in games.values()])
     OUT.print(table)
     for name, seconds in figures["run_seconds"].items():
-        OUT.print(f"{name}, logs included: {seconds:.2f} s", highlight=False)
-    OUT.print(f"reading a new text: {figures['new_text_milliseconds']:.2f} ms", highlight=False)
-    OUT.print(f"peak memory after the vector view: {figures['vector_peak_memory_mib']:.0f} MiB", highlight=False)
+        OUT.print(f"{name}, logs included: {seconds:.2f} s")
+    OUT.print(f"reading a new text: {figures['new_text_milliseconds']:.2f} ms")
+    OUT.print(f"peak memory after the vector view: {figures['vector_peak_memory_mib']:.0f} MiB")
     return 0

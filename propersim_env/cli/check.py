@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     findings = []
     if not options.json:
         kind = {"assistant": "an assistant", "user": "a user", "env": "an environment"}[part]
-        OUT.print(f"checking {options.spec} as {kind}", style="bold", markup=False, highlight=False, soft_wrap=True)
+        OUT.print(f"checking {options.spec} as {kind}", style="bold", soft_wrap=True)
     for finding in _findings(options, part):
         findings.append(finding)
         if not options.json:
@@ -118,7 +118,7 @@ def _findings(options: argparse.Namespace, part: str) -> Iterator[Finding]:
 
 def _show(finding: Finding) -> None:
     def line(text: str, style: str = "") -> None:
-        OUT.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        OUT.print(text, style=style, soft_wrap=True)
 
     detail = f": {finding.found}" if finding.found else ""
     if finding.level in ("ok", "info"):
@@ -135,4 +135,4 @@ def _closing(findings: list[Finding], errors: int) -> None:
     passed = sum(f.level == "ok" for f in findings)
     counts = f"{errors} error{'s' * (errors != 1)}, {warned} warning{'s' * (warned != 1)}, {passed} passed"
     verdict = "not ready" if errors else "ready" + (", but see the warnings" if warned else "")
-    OUT.print(f"{verdict}: {counts}", style="bold red" if errors else "bold green", highlight=False)
+    OUT.print(f"{verdict}: {counts}", style="bold red" if errors else "bold green")

@@ -8,14 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
-OUT = Console()
-ERR = Console(stderr=True)
+OUT = Console(markup=False, highlight=False)
+ERR = Console(stderr=True, markup=False, highlight=False)
 
 
 def error(message: str) -> None:
     """Print an error as one block on standard error."""
     ERR.print("error:", style="bold red", end=" ")
-    ERR.print(message, markup=False, highlight=False, soft_wrap=True)
+    ERR.print(message, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from propersim_env.cli import importing
 from propersim_env.cli.console import ERR, OUT, add_common, error, print_json
 from propersim_env.cli.layout import hanging
 from propersim_env.clock import date_of, is_weekend, parse_time, time_text
@@ -24,6 +25,7 @@ examples:
   propersim personas show p01                  everything about one, with a simulated day
   propersim personas sample 64 --seed 3 --out people
   propersim personas check people/*.json my_persona.json
+  propersim personas import me.txt --out people     from plain words, or a published persona file
 
 A persona is one JSON file. To write your own: propersim personas sample 1 --out people, change the file, and check it.
 """
@@ -55,6 +57,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     check = actions.add_parser("check", help="check persona files", description="Exit status 1 if a file cannot be used.")
     check.add_argument("files", nargs="+", type=Path, metavar="FILE")
 
+    importing.add(actions)
     for action, execute in ((listing, _list), (show, _show), (sample, _sample), (check, _check)):
         action.add_argument("--setting", default="house", help="name of a setting, or path of its folder; default: house")
         action.add_argument("--seed", type=int, default=0, help="seed of what is drawn; default: 0")
@@ -129,7 +132,7 @@ def _show(options: argparse.Namespace) -> int:
     _print_preferences(persona)
     for title, text in persona.rubric.items():
         _heading(f"rubric: {title.replace('_', ' ')}")
-        OUT.print(text, markup=False, highlight=False, soft_wrap=not OUT.is_terminal)
+        OUT.print(text, soft_wrap=not OUT.is_terminal)
     _print_day(persona, options.day, day)
     return 0
 
@@ -146,11 +149,11 @@ def _live(persona: Persona, seed: int, day: int) -> dict[str, Any]:
 
 
 def _heading(text: str) -> None:
-    OUT.print(f"\n{text}", style="bold", markup=False, highlight=False)
+    OUT.print(f"\n{text}", style="bold")
 
 
 def _styled(text: str, style: str = "") -> None:
-    OUT.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    OUT.print(text, style=style, soft_wrap=True)
 
 
 def _line(label: str, value: str) -> None:
@@ -159,7 +162,7 @@ def _line(label: str, value: str) -> None:
 
 def _print_person(persona: Persona) -> None:
     data, routine = persona.data, persona.routine
-    OUT.print(f"{persona.id}  {persona.name}", style="bold", markup=False, highlight=False)
+    OUT.print(f"{persona.id}  {persona.name}", style="bold")
     _line("who", f"{data['age']}, {data['pronouns']}, {data['occupation']}")
     _line("background", data["background"])
     _line("traits", ", ".join(f"{name} {persona.traits[name]:+.1f}" for name in TRAITS))
@@ -270,7 +273,7 @@ def _check(options: argparse.Namespace) -> int:
         print_json(results)
     elif len(results) > 1:
         warned = sum(bool(r["warnings"]) for r in results)
-        OUT.print(f"{len(results) - bad} of {len(results)} files can be used; {warned} with warnings", highlight=False)
+        OUT.print(f"{len(results) - bad} of {len(results)} files can be used; {warned} with warnings")
     return 1 if bad else 0
 
 
@@ -280,7 +283,7 @@ def _print_result(result: dict[str, Any]) -> None:
         return
     _styled(f"ok: {result['file']}", "green")
     for warning in result["warnings"]:
-        ERR.print(f"  warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        ERR.print(f"  warning: {warning}", style="yellow", soft_wrap=True)
 
 
 def incoherences(persona: Persona, seed: int = 0) -> Iterator[str]:

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         summary.show()
         if options.out:
-            OUT.print(f"log: {path}", highlight=False, soft_wrap=True)
+            OUT.print(f"log: {path}", soft_wrap=True)
     return status
 
 
@@ -342,23 +342,23 @@ class Summary:
     def show(self) -> None:
         """Print it for people."""
         say = OUT.print
-        say(f"\n[bold]{'The end.' if self.complete else 'You left before the end.'}[/bold]")
+        say("\nThe end." if self.complete else "\nYou left before the end.", style="bold")
         mean = "-" if self.mean_rating is None else f"{self.mean_rating:.2f} of 4"
         share = ""
         if self.oracle is not None:
             share = f"; the oracle earns {self.oracle:+.1f} in the same time"
         days = f"{self.days} days" if self.days != 1 else "1 day"
-        say(f"delivered    {self.delivered} in {days} (wanted: {self.wanted_per_day:g} a day)", highlight=False)
-        say(f"mean rating  {mean}", highlight=False)
-        say(f"utility      {self.utility:+.1f}{share}", highlight=False, soft_wrap=True)
+        say(f"delivered    {self.delivered} in {days} (wanted: {self.wanted_per_day:g} a day)")
+        say(f"mean rating  {mean}")
+        say(f"utility      {self.utility:+.1f}{share}", soft_wrap=True)
         missed = sum(n["state"] == "missed" for n in self.needs)
         reached = sum(n["state"] != "not reached" for n in self.needs)
-        say(f"needs        {missed} of {reached} missed", highlight=False)
+        say(f"needs        {missed} of {reached} missed")
         for need in self.needs:
             mark, style = {"served": ("✓", "green"), "missed": ("✗", "red")}.get(need["state"], ("·", "dim"))
             day = f"day {need['day'] + 1} " if self.days > 1 else ""
             text = hanging(f"  {mark} {day}{need['from']}-{need['to']}  ", f"{need['topic']}: {need['why']}")
-            say(text, style=style, markup=False, highlight=False, soft_wrap=True)
+            say(text, style=style, soft_wrap=True)
 
 
 def _oracle_utility(options: argparse.Namespace, folder: Path) -> float:

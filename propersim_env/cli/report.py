@@ -42,6 +42,6 @@ def run(options: argparse.Namespace) -> int:
         return 0
     OUT.print(report.table(result, OUT.width))
     for line in result.incomplete:
-        ERR.print(f"left out: {line}", style="yellow", highlight=False, soft_wrap=True)
-    OUT.print("written: " + ", ".join(map(str, written)), highlight=False, soft_wrap=True)
+        ERR.print(f"left out: {line}", style="yellow", soft_wrap=True)
+    OUT.print("written: " + ", ".join(map(str, written)), soft_wrap=True)
     return 0

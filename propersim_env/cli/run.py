@@ -84,17 +84,17 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     config = RunConfig(options.days, options.user, dict(options.user_option), options.reveal_persona, options.timeout)
     personas = select_personas(options.personas, options.setting, options.seed)
     seeds = tuple(range(options.seed, options.seed + options.seeds))
-    return RunPlan(options.out, tuple(assistants), tuple(personas), seeds, config)
+    return RunPlan(options.out.absolute(), tuple(assistants), tuple(personas), seeds, config)
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command."""
     plan = plan_of(options)
     units = prepare(plan)
-    options.interrupted = f"stopped; nothing is lost: run the same command again to go on in {plan.folder}"
+    options.interrupted = f"stopped; nothing is lost: run the same command again to go on in {options.out}"
     total = len(plan.units())
     if len(units) < total:
-        ERR.print(f"{total - len(units)} of {total} episodes are finished already in {plan.folder}; going on with the rest")
+        ERR.print(f"{total - len(units)} of {total} episodes are finished already in {options.out}; going on with the rest")
     failures = _execute(plan, units, options.workers or default_workers(plan, units)) if units else []
     for failure in failures[:10]:
         error(str(failure))
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         print_json({**report.as_json(result), "folder": str(plan.folder), "failures": [str(f) for f in failures]})
     else:
         OUT.print(report.table(result, OUT.width))
-        _closing(plan.folder, written, failures)
+        _closing(options.out, written, failures)
     return 1 if failures else 0
 
 
@@ -132,6 +132,6 @@ def _closing(folder: Path, written: list[Path], failures: list[Failure]) -> None
         OUT.print(f"{len(failures)} episodes failed and are not in the table; their logs are kept. Run the same command "
                   "again to try them again.", style="yellow")
     names = ", ".join(path.name for path in written)
-    OUT.print(f"run folder: {folder} (run.json, events-….jsonl, {names})", highlight=False, soft_wrap=True)
+    OUT.print(f"run folder: {folder} (run.json, events-….jsonl, {names})", soft_wrap=True)
     if not any(path.suffix == ".png" for path in written):
         OUT.print('for the learning-curve picture: pip install "propersim[plot]", then propersim report', soft_wrap=True)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from propersim_env.cli.console import ERR, OUT, add_common, print_json
+from propersim_env.cli.validate_cases import run_cases
 
 EPILOG = """\
 examples:
   propersim validate                              every check, small: about a minute
   propersim validate --checks V3,V4,noise-floor   some of them
   propersim validate --size full --out docs       minutes; writes the validity card and its figures
+  propersim validate --cases cases.jsonl --personas persona_files --out marks.jsonl
 
-Exit status: 0 when every check passes, 1 when one does not.
+Exit status of the checks: 0 when every one passes, 1 when one does not. A case is one JSON object a line: id, persona, weekday,
+time, wake, activity, room, minutes_in_activity, next_activity, received_today, candidate and, where there are any, labels by
+dimension (null: not counted); its persona is the file of that number in the folder of personas.
 """
 
 
@@ -29,14 +32,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--checks", default="", metavar="V1,V3,…", help="which; default: all")
     parser.add_argument("--size", choices=["small", "full"], default="small", help="how much to simulate; default: small")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write the validity card (validity_card.md, images/) there")
+    parser.add_argument("--cases", type=Path, metavar="FILE.jsonl", help="instead: agreement with labelled rating cases")
+    parser.add_argument("--personas", type=Path, metavar="DIR", help="with --cases: folder of their persona files")
+    parser.add_argument("--setting", default="house", help="with --cases: name of a setting, or path of its folder")
+    parser.add_argument("--out", type=Path, metavar="PATH",
+                        help="folder for the validity card (validity_card.md, images/); with --cases: file for the marks")
     add_common(parser)
     parser.set_defaults(execute=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command."""
-    return run_checks(options)
+    if (options.cases is None) != (options.personas is None):
+        raise ValueError("--cases and --personas go together: the cases, and the folder of the personas they are about")
+    return run_checks(options) if options.cases is None else run_cases(options)
 
 
 def run_checks(options: argparse.Namespace) -> int:
@@ -54,10 +63,10 @@ def run_checks(options: argparse.Namespace) -> int:
     else:
         table = Table("check", "what", "value", "passes when", "passed", "measured on")
         for v in values:
-            passed = {True: "yes", False: "[red]no[/red]", None: ""}[v.passed]
-            table.add_row(v.check, escape(v.name), card.number(v.value), v.demanded(), passed, escape(v.measured))
+            passed = {True: "yes", False: "no", None: ""}[v.passed]
+            table.add_row(v.check, v.name, card.number(v.value), v.demanded(), passed, v.measured)
         OUT.print(table)
         OUT.print(card.summary(values))
         for path in written:
-            OUT.print(f"wrote {path}", highlight=False, soft_wrap=True)
+            OUT.print(f"wrote {path}", soft_wrap=True)
     return 1 if any(v.passed is False for v in values) else 0

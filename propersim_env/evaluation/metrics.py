@@ -119,13 +119,17 @@ def _count_said(table: Mapping[str, FloatArray], dimensions: FloatArray, decisio
 
 def _count_needs(table: Mapping[str, FloatArray], episode: Episode, silent: NDArray[np.int8]) -> None:
     served = {
-        (event["tick"] // TICKS_PER_DAY, need) for event in episode.said() for need in event.get("terms", {}).get("serves", ())
+        (event["tick"] // TICKS_PER_DAY, need)
+        for event in episode.said()
+        if isinstance(needs := event.get("terms", {}).get("serves"), list)  # a user of one's own may put anything there
+        for need in needs
     }
     lived = silent >= 0
     lived[[event["tick"] for event in episode.said()]] = True
     for event in episode.days():
         day = event["day"]
-        for need in event.get("needs", ()):
+        needs = event.get("needs")
+        for need in needs if isinstance(needs, list) else ():
             if not lived[day * TICKS_PER_DAY + need["from"] : day * TICKS_PER_DAY + need["to"]].any():
                 continue  # the episode ended before
             table["needs"][day] += 1

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from rich.box import HEAVY_HEAD, SIMPLE
 from rich.table import Table
 
+from propersim_env.episode import log_name
 from propersim_env.evaluation.metrics import EpisodeMetrics, measure
-from propersim_env.evaluation.runner import RunError, write_atomically
+from propersim_env.evaluation.runner import RunError, read_config, write_atomically
 from propersim_env.evaluation.statistics import Interval, interval, resampled_means
 from propersim_env.log import LogError, read_episode
 
@@ -78,16 +79,21 @@ def load_metrics(folder: Path) -> tuple[list[EpisodeMetrics], list[str]]:
         RunError: The folder holds no run.
         LogError: A finished log was edited.
     """
-    if not (folder / "run.json").exists():
-        raise RunError(f"{folder} is no run folder: it has no run.json")
+    config = read_config(folder)
     metrics, incomplete = [], []
     for path in sorted(folder.glob("events-*.jsonl")):
         try:
-            metrics.append(measure(read_episode(path)))
+            episode = read_episode(path)
         except LogError as error:
             if "edited" in str(error) or "format" in str(error):
                 raise
             incomplete.append(str(error))
+            continue
+        begin = episode.begin
+        if path.name != log_name(begin["assistant"], begin["persona"]["id"], begin["seed"]) or begin["days"] != config["days"]:
+            raise LogError(f"{path}: its content is of another episode ({begin['assistant']} with {begin['persona']['id']}, "
+                           f"seed {begin['seed']}, {begin['days']} days): it was copied there; delete it")
+        metrics.append(measure(episode))
     return metrics, incomplete
 
 
@@ -96,7 +102,7 @@ def summarise(folder: Path) -> RunResult:
     metrics, incomplete = load_metrics(folder)
     if not metrics:
         raise RunError(f"{folder} has no complete episode yet; run the same command again to finish it")
-    order = json.loads((folder / "run.json").read_text(encoding="utf-8"))["config"]["assistants"]
+    order = read_config(folder)["assistants"]
     oracle = {(m.persona, m.seed): m.utility.sum() for m in metrics if m.assistant == ORACLE}
     results = []
     for name in order:

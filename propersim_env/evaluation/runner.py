@@ -10,9 +10,11 @@ import os
 import platform
 import shutil
 import signal
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -21,9 +23,12 @@ from typing import Any
 from propersim_env import __version__
 from propersim_env.episode import RUBRIC_VERSION
 from propersim_env.evaluation.units import Batch, Failure, RunConfig, Unit, build_assistant, is_finished
+from propersim_env.log import LOCK_SECONDS, lock
+from propersim_env.machine import MachineConfig
 from propersim_env.persona import Persona
 from propersim_env.registry import make_users
 
+LOCK = ".lock"
 BATCH = 64
 """Homes stepped together at most: beyond this they gain little, and memory and open files grow."""
 BYTES_PER_DAY = 260_000
@@ -81,8 +86,18 @@ def prepare(plan: RunPlan) -> list[Unit]:
     Returns:
         The unfinished units.
     """
+    if not plan.assistants:
+        raise RunError("no assistant is named; propersim run --help lists them")
+    MachineConfig(plan.config.days)
+    if not 0 < plan.config.timeout < math.inf:
+        raise RunError(f"timeout {plan.config.timeout} is no number of seconds above 0")
     for spec in plan.assistants:
-        build_assistant(spec)
+        try:
+            build_assistant(spec)
+        except (ValueError, TypeError):
+            raise
+        except Exception as error:
+            raise RunError(f"assistant {spec!r} cannot be built: {type(error).__name__}: {error}") from error
     if repeated := {a for a in plan.assistants if plan.assistants.count(a) > 1}:
         raise RunError(f"assistants named twice: {', '.join(sorted(repeated))}")
     users = make_users(plan.config.user, 1, **plan.config.user_options)
@@ -97,8 +112,8 @@ def _check_folder(plan: RunPlan) -> None:
     folder, file = plan.folder, plan.folder / "run.json"
     resolved = plan.resolved()
     if file.exists():
-        _compare(json.loads(file.read_text(encoding="utf-8"))["config"], resolved, folder)
-    elif folder.is_dir() and any(folder.iterdir()):
+        _compare(read_config(folder), resolved, folder)
+    elif folder.is_dir() and any(not _left_over(path.name) for path in folder.iterdir()):
         raise RunError(f"{folder} is not empty and holds no run: choose another folder with --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,6 +131,41 @@ def _check_folder(plan: RunPlan) -> None:
         packages = {name: package_version(name) for name in ("gymnasium", "pettingzoo", "numpy")}
         text = json.dumps({"config": resolved, "python": platform.python_version(), "packages": packages}, indent=1)
         write_atomically(file, text + "\n")
+
+
+def _left_over(name: str) -> bool:
+    """Whether a file may have been left by a run that was killed while it began."""
+    return name in (LOCK, ".probe") or name.startswith(".run.json.")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of the run in a folder.
+
+    Raises:
+        RunError: There is none, or its ``run.json`` is damaged.
+    """
+    file = folder / "run.json"
+    if not file.exists():
+        raise RunError(f"{folder} is no run folder: it has no run.json")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))["config"]
+        if not isinstance(config["assistants"], list):
+            raise TypeError("assistants is no list")
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file} is damaged ({type(error).__name__}: {error}): restore it, or use another folder") from error
+    return dict(config)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from working in this run folder."""
+    file = os.open(folder / LOCK, os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        if not lock(file, LOCK_SECONDS):
+            raise RunError(f"another process is running in {folder}: wait until it ends, or choose another folder with --out")
+        yield
+    finally:
+        os.close(file)
 
 
 def _compare(there: Mapping[str, Any], here: Mapping[str, Any], folder: Path) -> None:
@@ -169,6 +219,13 @@ def execute(
         RunError: A worker process died, or the disk is full; finished units are kept.
     """
     work = batches(units, workers)
+    with _locked(plan.folder):
+        return _work_through(plan, work, workers, progress)
+
+
+def _work_through(
+    plan: RunPlan, work: list[list[Unit]], workers: int, progress: Callable[[int], None] | None
+) -> list[Failure]:
     try:
         if workers <= 1 or len(work) <= 1:
             return [failure for part in work for failure in _run_batch(part, plan.config, plan.folder, progress)]
@@ -228,6 +285,15 @@ def _start_worker(counter: Any) -> None:
     global _counter
     _counter = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot stop its workers: they must not go on writing."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run_in_worker(units: list[Unit], config: RunConfig, folder: Path) -> list[Failure]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,16 @@ from propersim_env.clock import TICKS_PER_DAY, moment_text
 from propersim_env.episode import episode_log, log_name
 from propersim_env.log import EpisodeLog, LogError, read_episode
 from propersim_env.machine import Machine, MachineConfig
+from propersim_env.messages import ASSISTANT, USER
 from propersim_env.names import near_matches
 from propersim_env.persona import Persona
+from propersim_env.protocols import AgentTimeout
 from propersim_env.registry import assistant_names, make_assistant, make_users
 from propersim_env.seeding import derive
 
+FAULTS = (Exception, SystemExit, GeneratorExit, asyncio.CancelledError, AgentTimeout)
+"""What an agent may raise that stops its own episode only; Ctrl-C is not among it."""
+LONGEST_MESSAGE = 500
 _LEARN_FIELDS = ("tick", "observation", "text", "rating", "marks", "reaction")
 
 
@@ -73,10 +80,6 @@ class Failure:
         return f"{self.assistant} with {self.persona}, seed {self.seed}, failed {when}: {self.kind}: {self.message}"
 
 
-class AssistantTimeout(Exception):
-    """An assistant took too long for one decision."""
-
-
 def parse_assistant(spec: str) -> tuple[str, dict[str, Any]]:
     """``"fixed-rate:per_day=6"`` to ``("fixed-rate", {"per_day": 6})``; also ``"file.py:Name:key=value"``.
 
@@ -123,14 +126,18 @@ def is_finished(unit: Unit, folder: Path) -> bool:
         lines = file.read().split(b"\n")
     if lines[-1] or len(lines) < 2 or not lines[-2].startswith(b'{"event":"end"'):
         return False  # cut, or torn in its last line
-    return read_episode(path).complete
+    begin = read_episode(path).begin
+    found = (begin.get("assistant"), begin["persona"]["id"], begin.get("seed"))
+    if found != (unit.assistant, unit.persona.id, unit.seed):
+        raise LogError(f"{path}: is the log of {found[0]} with {found[1]}, seed {found[2]}: it was copied there; delete it")
+    return True
 
 
 @contextmanager
 def _watchdog(limit: float, deciding: list[float]) -> Iterator[None]:
-    """Raise `AssistantTimeout` inside a decision that takes longer than `limit` seconds.
+    """Raise `AgentTimeout` inside a decision that takes longer than `limit` seconds.
 
-    Works in the main thread of systems with SIGALRM; elsewhere a hanging assistant must be stopped by hand.
+    Works in the main thread of systems with SIGALRM; elsewhere a hanging agent must be stopped by hand.
     """
     if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
         yield
@@ -138,8 +145,8 @@ def _watchdog(limit: float, deciding: list[float]) -> Iterator[None]:
 
     def check(*_: Any) -> None:
         if deciding[0] and time.monotonic() - deciding[0] > limit:
-            deciding[0] = 0.0
-            raise AssistantTimeout(f"no decision within {limit:g} s; raise the limit with --timeout")
+            deciding[0] = time.monotonic()  # fires again if this one is swallowed
+            raise AgentTimeout(f"no decision within {limit:g} s; raise the limit with --timeout")
 
     previous = signal.signal(signal.SIGALRM, check)
     signal.setitimer(signal.ITIMER_REAL, min(1.0, limit), min(1.0, limit))
@@ -179,7 +186,7 @@ class Batch:
         Returns:
             The units that failed. Their logs are kept, with the failure as the last event.
         """
-        with _watchdog(self.config.timeout, self._deciding):
+        with _watchdog(self.config.timeout, self._deciding), redirect_stdout(sys.stderr):
             for i in range(len(self.units)):
                 self._begin(i)
             machine, taken = self.machine, 0
@@ -189,7 +196,12 @@ class Batch:
                 active = machine.active
                 everyone = everyone and bool(active.all())
                 machine.assistant_turn(texts)
-                machine.user_turn(self.users.act(texts, None if everyone else active.copy()))
+                self._deciding[0] = time.monotonic()
+                turns = self.users.act(texts, None if everyone else active.copy())
+                self._deciding[0] = 0.0
+                for i, fault in turns.faults.items():
+                    self._fail(i, fault, USER)
+                machine.user_turn(turns)
                 if self._learning:
                     self._collect(texts)
                 taken += int(machine.active.sum())
@@ -208,17 +220,21 @@ class Batch:
             self._deciding[0] = time.monotonic()
             assistant.reset(seed)
             self._deciding[0] = 0.0
-        except (Exception, SystemExit) as error:
+        except FAULTS as error:
             self._deciding[0] = 0.0
             self.failures.append(_failure(unit, -1, error))
             return
         privileged = hasattr(assistant, "bind")
         self.machine.begin(i, unit.persona, self._open_log(unit, privileged, assistant, i))
-        self.machine.first_turn(i, self.users.reset(i, unit.persona, unit.seed))
+        try:
+            self.machine.first_turn(i, self.users.reset(i, unit.persona, unit.seed))
+        except FAULTS as error:
+            self._fail(i, error, USER)
+            return
         if privileged:
             try:
-                assistant.bind(lambda: self.users.resident(i))  # type: ignore[attr-defined]
-            except (Exception, SystemExit) as error:
+                assistant.bind(lambda: self.users.resident(i))
+            except FAULTS as error:
                 self._fail(i, error)
         if hasattr(assistant, "learn"):
             self._learning[i] = []
@@ -227,7 +243,7 @@ class Batch:
         if self.folder is None:
             return None
         path = unit.log_path(self.folder)
-        if path.exists() and path.read_bytes()[-4096:].rfind(b'{"event":"failure"') >= 0:
+        if path.exists() and path.read_bytes().rstrip(b"\n").rpartition(b"\n")[2].startswith(b'{"event":"failure"'):
             path.unlink()  # a failed unit is run anew
         elif path.exists() and hasattr(assistant, "replay"):
             episode = read_episode(path, allow_incomplete=True)
@@ -249,7 +265,7 @@ class Batch:
                 if type(text) is not str:
                     raise TypeError(f"act() returned {type(text).__name__} {text!r:.80}; return a str, '' for silence")
                 texts[i] = text
-            except (Exception, SystemExit) as error:
+            except FAULTS as error:
                 deciding[0] = 0.0
                 self._fail(i, error)
             deciding[0] = 0.0
@@ -282,15 +298,17 @@ class Batch:
                       None if marks is None else marks.bit_count(), marks, rating.reaction if rating else "none")
             events.append(dict(zip(_LEARN_FIELDS, values, strict=True)))
 
-    def _fail(self, i: int, error: BaseException) -> None:
+    def _fail(self, i: int, error: BaseException, agent: str = ASSISTANT) -> None:
         machine = self.machine
-        failure = _failure(self.units[i], int(machine.tick[i]), error)
+        if not machine.active[i]:
+            return
+        failure = _failure(self.units[i], int(machine.tick[i]), error, agent)
         self.failures.append(failure)
         machine.active[i] = False
         log = machine.logs[i]
         if log is not None:
             try:
-                log.failure(failure.tick, "assistant_0", failure.kind, failure.message)
+                log.failure(failure.tick, agent, failure.kind, failure.message)
             except LogError:
                 log.close()
 
@@ -301,6 +319,11 @@ class Batch:
                 log.close()
 
 
-def _failure(unit: Unit, tick: int, error: BaseException) -> Failure:
-    message = str(error) or "no message"
-    return Failure(unit.assistant, unit.persona.id, unit.seed, tick, type(error).__name__, message)
+def _failure(unit: Unit, tick: int, error: BaseException, agent: str = ASSISTANT) -> Failure:
+    try:
+        message = str(error) or "no message"
+    except Exception as second:  # an error whose text cannot be made is still an error to report
+        message = f"(its message raised {type(second).__name__})"
+    message = message.encode("utf-8", "backslashreplace").decode()[:LONGEST_MESSAGE]
+    kind = type(error).__name__ if agent == ASSISTANT else f"user {type(error).__name__}"
+    return Failure(unit.assistant, unit.persona.id, unit.seed, tick, kind, message)

@@ -202,8 +202,8 @@ class Rater:
         )
         raw = (preference, timing, frequency, heard.communication)
         names = (term_p, term_t, term_f, heard.communication_term)
-        marks = sum(1 << i for i in range(4) if margins[i] > 0)
-        terms = tuple("noise" if (m > 0) != (r > 0) else n for m, r, n in zip(margins, raw, names, strict=True))
+        marks = (margins[0] > 0) | (margins[1] > 0) << 1 | (margins[2] > 0) << 2 | (margins[3] > 0) << 3
+        terms = [n if (m > 0) == (r > 0) else "noise" for m, r, n in zip(margins, raw, names, strict=True)]
         understood = marks if topic >= 0 else marks & ~1  # what is not understood cannot be taken up
         return Judgement(
             marks=marks, reaction=self._reaction(understood, float(day.uniform[tick])), margins=margins,

@@ -117,18 +117,13 @@ class Resident:
     def rating(self, judgement: Judgement) -> Rating:
         """A judgement in words and terms."""
         persona, topics = self.persona, self.persona.setting.topics
-        fields = {
-            "topic": topics[judgement.topic].name if judgement.topic >= 0 else "",
-            "why": persona.wants[judgement.want].why if judgement.want >= 0 else "",
-        }
-        reasons = {
-            name: REASONS[name][term].format(**fields)
-            for name, term in zip(DIMENSIONS, judgement.terms, strict=True)
-        }
-        terms: dict[str, Any] = {
-            name: [term, round(margin, 3)]
-            for name, term, margin in zip(DIMENSIONS, judgement.terms, judgement.margins, strict=True)
-        }
+        topic = topics[judgement.topic].name if judgement.topic >= 0 else ""
+        why = persona.wants[judgement.want].why if judgement.want >= 0 else ""
+        reasons, terms = {}, dict[str, Any]()
+        for name, term, margin in zip(DIMENSIONS, judgement.terms, judgement.margins, strict=True):
+            sentence = REASONS[name][term]
+            reasons[name] = sentence.format(topic=topic, why=why) if "{" in sentence else sentence
+            terms[name] = [term, round(margin, 3)]
         if judgement.topic >= 0:
             terms["topic"] = topics[judgement.topic].id
         if judgement.want >= 0:
@@ -230,12 +225,12 @@ class SimulatedUsers:
         self.awake += step
         self.tick = tick = tick + step
         diaries: dict[int, Mapping[str, Any]] = {}
-        for i in np.flatnonzero(tick >= self.sleep).tolist():
+        for i in (tick >= self.sleep).nonzero()[0].tolist():
             self.residents[i].next_day()
             self._enter_day(i)
             diaries[i] = self.residents[i].diary()
         now = self._segment[rows, self.tick]
-        changed = np.flatnonzero(now != self.segment).tolist()
+        changed = (now != self.segment).nonzero()[0].tolist()
         changed += [i for i in diaries if i not in changed]
         for i in changed:
             self._look(i)

@@ -1,0 +1,148 @@
+"""What a sentence welcomes and what it refuses, and which content it ties to which situation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .words import lexicon, pattern, sentences, tidy
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A stretch of a sentence of one polarity.
+
+    Attributes:
+        text: The words.
+        wanted: False if it says what is not wanted.
+        weak: True for "I do not mind" and "occasionally".
+        sentence: The whole sentence.
+    """
+
+    text: str
+    wanted: bool
+    weak: bool
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A content and the situation in which it is wanted (both in words; the situation may be empty)."""
+
+    content: str
+    situation: str
+    sentence: str
+
+
+def clauses(text: str) -> list[Clause]:
+    """Cut a paragraph into stretches that welcome or refuse.
+
+    Example:
+        >>> [(c.wanted, c.text) for c in clauses("Mornings are good, but never during lunch.")]
+        [(True, 'mornings are good, '), (False, 'never during lunch.')]
+    """
+    rules = lexicon()["polarity"]
+    negative, turn, weak = pattern(rules["negative"]), re.compile(rules["turn"]), pattern(rules["weak"])
+    result: list[Clause] = []
+    for sentence in sentences(tidy(text)):
+        lowered = re.sub(pattern(rules["idle"]), "", sentence.lower())
+        is_weak, position, wanted = bool(weak.search(lowered)), 0, True
+        if pattern(rules["after"]).search(lowered) and not negative.search(lowered):
+            result.append(Clause(lowered, False, False, sentence))  # "the mornings are closed": refused from its beginning
+            continue
+        while position < len(lowered):
+            if wanted:
+                cue = negative.search(lowered, position)
+                end, following = (cue.start(), cue.start()) if cue else (len(lowered), len(lowered))
+            else:
+                change = turn.search(lowered, position + 3)
+                end, following = (change.start(), change.end()) if change else (len(lowered), len(lowered))
+            piece = lowered[position:end]
+            if re.search(r"\w", piece):
+                words = piece.lstrip(" ,") if wanted else piece.strip(" ")
+                result.append(Clause(words, wanted, is_weak and wanted, sentence))
+            position, wanted = max(following, position + (0 if wanted else 1)), not wanted
+            if position >= len(lowered):
+                break
+    return result
+
+
+def asks(text: str) -> list[Ask]:
+    """The contents and their situations that a paragraph asks for (positive clauses only).
+
+    Example:
+        >>> [(a.content, a.situation) for a in asks("I like quick recipes when I'm cooking, and jazz while I iron.")]
+        [('quick recipes', "i'm cooking"), ('jazz', 'i iron')]
+    """
+    found: list[Ask] = []
+    for clause in clauses(text):
+        for part in clause.text.split(";") if clause.wanted else ():
+            if len(part) > 8:
+                found += _asks_of(Clause(part.strip(), True, clause.weak, clause.sentence)) or _loose(part.strip(" .,"), clause)
+    return [a for a in found if content_words(a.content)]
+
+
+def _loose(part: str, clause: Clause) -> list[Ask]:
+    """A statement without "I like … when …": all of it is content, and situation where it names a time or a marker."""
+    rules = lexicon()
+    if re.search(rules["timing"]["elaboration"], part) or pattern(rules["asks"]["vague"]).search(part):
+        return []
+    if len(content_words(part)) < 2 or not re.search(rules["asks"]["loose"], part):
+        return []
+    return [Ask(part, part, clause.sentence)]
+
+
+def content_words(text: str) -> set[str]:
+    """The words of a content that say what it is about."""
+    filler = pattern(lexicon()["asks"]["filler"])
+    return set(re.findall(r"[a-z]{3,}", filler.sub(" ", text)))
+
+
+def _asks_of(clause: Clause) -> list[Ask]:
+    rules = lexicon()["asks"]
+    lowered = re.sub(rules["reason"], "", clause.text.strip(" .,"))
+    lowered = re.sub(rf"^(?:(?:{rules['discourse']}),? )+", "", lowered)
+    if re.search(rf"(?<!\w)(?:{rules['vague']})", lowered) and not re.search(rules["strong_marker"], lowered):
+        return [Ask(_strip_lead(lowered), "", clause.sentence)]
+    lead = re.match(rf"^(?:{rules['strong_marker']}|on|at|over|in the|for)\s.+?,? (?={rules['main']})", lowered)
+    if lead:  # the situation comes first
+        rest = lowered[lead.end():]
+        marker = re.search(rules["strong_marker"], rest)
+        content = _strip_lead(rest[: marker.start()] if marker else rest)
+        return [Ask(content, lead[0].strip(" ,"), clause.sentence)]
+    markers = list(re.finditer(rules["strong_marker"], lowered)) or list(re.finditer(rules["marker"], lowered))
+    if not markers:
+        return [Ask(_strip_lead(lowered), "", clause.sentence)] if re.search(rules["lead"], lowered) else []
+    found, content, position = list[Ask](), lowered[: markers[0].start()], 0
+    for i, marker in enumerate(markers):
+        if marker.start() < position:
+            continue
+        following = next((m for m in markers[i + 1:]), None)
+        body = lowered[marker.end(): following.start() if following else len(lowered)]
+        body = f"{marker[0]} {body.strip()}" if marker[0] in ("before", "after", "during") else body
+        situation, nxt = _split_next(body, bool(following))
+        if nxt is None and following and found and not content:
+            found[-1] = Ask(found[-1].content, f"{found[-1].situation}, {situation}", clause.sentence)
+        elif content:
+            found.append(Ask(_strip_lead(content), situation.strip(" ,"), clause.sentence))
+        elif found:
+            found[-1] = Ask(found[-1].content, f"{found[-1].situation}, {situation}".strip(" ,"), clause.sentence)
+        content = nxt or ""
+    return found
+
+
+def _split_next(body: str, more: bool) -> tuple[str, str | None]:
+    """Part a situation from the next content, which follows a comma or "and" and names a kind of recommendation."""
+    if not more:
+        return body, None
+    rules = lexicon()["asks"]
+    for border in reversed(list(re.finditer(r",? and |; |, ", body))):
+        rest = body[border.end():]
+        short = border[0] in (", and ", "; ") and 0 < len(rest.split()) <= 5
+        if short or re.search(rf"(?<!\w)(?:{rules['noun']})(?!\w)", rest):
+            return body[: border.start()], rest
+    return body, None
+
+
+def _strip_lead(text: str) -> str:
+    return re.sub(rf"^[\s,]*(?:{lexicon()['asks']['lead']})\s*", "", text.strip()).strip(" ,.")

@@ -1,0 +1,221 @@
+"""When: clock times, parts of the day and moments of the person's own day, read from words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from propersim_env.clock import parse_time
+
+from .words import lexicon, pattern
+
+_CLOCK = r"(?:(?P<h{0}>\d{{1,2}})(?:[:.](?P<m{0}>\d\d))?\s?(?P<p{0}>am|pm|o'clock)?|(?P<w{0}>noon|midnight))(?![\w%])"
+_RANGE = re.compile(rf"(?P<lead>between |from )?{_CLOCK.format(1)}\s?(?:-|to|and|until|till)\s?{_CLOCK.format(2)}")
+_AMOUNT = re.compile(r"\s?(?:hours?|minutes?|mins?|times|recomm|sugg|messages|a day|per day|days|%)")
+_RELATIONS = (r"(?P<rel>before|after|during|at|over|following|prior to|ahead of|on|when(?:ever)? (?:i'm|i am|i)|"
+              r"while(?: i'm)?)")
+_SINGLE = re.compile(
+    r"(?P<rel>(?:shortly |right |just |soon )?(?:after|past|from)|before|until|till|by|around|about|at|circa|towards?|near)?"
+    rf"\s*(?P<tilde>~)?(?<![\w.:/]){_CLOCK.format(1)}(?P<on> onwards?| or later)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A person's usual day in minutes after midnight, against which "before bed" is read.
+
+    `guessed` names the events whose time nobody stated: their windows are wider.
+    """
+
+    wake: int
+    sleep: int
+    breakfast: int
+    lunch: int
+    dinner: int
+    work_end: int
+    guessed: frozenset[str] = frozenset()
+
+    def anchor(self, event: str) -> int:
+        """Minute of the day of an event of the lexicon."""
+        return {"bed": self.sleep, "waking": self.wake, "breakfast": self.breakfast, "lunch": self.lunch,
+                "dinner": self.dinner, "work_end": self.work_end, "routine": self.wake}[event]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Minutes ``[start, end]`` of a day that words describe.
+
+    Attributes:
+        label: The words.
+        kind: ``clock``, ``daypart`` or ``event``.
+        at: Where in the text the words begin.
+        days: ``all``, ``weekdays`` or ``weekend``.
+    """
+
+    start: int
+    end: int
+    label: str
+    kind: str
+    at: int
+    days: str = "all"
+
+    def holds(self, minute: int, weekend: bool = False) -> bool:
+        """Whether a minute of such a day lies in it."""
+        return self.start <= minute <= self.end and self.days in ("all", "weekend" if weekend else "weekdays")
+
+    def overlaps(self, other: Span) -> bool:
+        """Whether the two share more than a border."""
+        return {self.days, other.days} != {"weekdays", "weekend"} and self.start < other.end and other.start < self.end
+
+
+def _minute(match: re.Match[str], n: int, half: str = "") -> int | None:
+    if match[f"w{n}"]:
+        return 720 if match[f"w{n}"] == "noon" else 1440
+    hour, minute = int(match[f"h{n}"]), int(match[f"m{n}"] or 0)
+    if hour > 24 or minute > 59:
+        return None
+    suffix = match[f"p{n}"] if match[f"p{n}"] in ("am", "pm") else half
+    if suffix == "am":
+        hour = 0 if hour == 12 else hour
+    elif suffix == "pm":
+        hour += 12 if hour < 12 else 0
+    return min(hour * 60 + minute, 1440)
+
+
+def _guess_half(hour: int, text: str, at: int) -> str:
+    """Morning or afternoon, for "around 8" without either: by the nearest part of the day in the sentence, else by use."""
+    near = min(((abs(m.start() - at), m[0]) for m in re.finditer(r"morning|afternoon|evening|night", text)), default=(99, ""))
+    if near[0] < 40 and hour <= 12:
+        return "am" if near[1] == "morning" else "pm"
+    return "pm" if 1 <= hour <= 5 else ""
+
+
+def _explicit(text: str, at: int, match: re.Match[str], n: int) -> bool:
+    """Whether a bare number is a time: it has am/pm, minutes, or stands after a word of time."""
+    return bool(match[f"p{n}"] or match[f"m{n}"] or match[f"w{n}"])
+
+
+def _to_24(minute: int | None, match: re.Match[str], n: int, text: str) -> int | None:
+    if minute is None or match[f"w{n}"] or match[f"p{n}"] in ("am", "pm") or minute >= 13 * 60:
+        return minute
+    half = _guess_half(minute // 60, text, match.start())
+    return minute + 720 if half == "pm" and minute < 720 else minute
+
+
+def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
+    """Spans given by the clock, and where their words end."""
+    rules, taken = lexicon()["clock"], list[tuple[int, int]]()
+    for match in _RANGE.finditer(text):
+        listed = re.search(r"\dm?\s?and\s?\d|[ap]m and ", match[0]) and not (match["lead"] or "").startswith("between")
+        if listed or not (match["lead"] or _explicit(text, 0, match, 1) or _explicit(text, 0, match, 2)):
+            continue
+        if _AMOUNT.match(text[match.end():]):
+            continue
+        late = match["p2"] if match["p2"] in ("am", "pm") else ""
+        end = _to_24(_minute(match, 2), match, 2, text)
+        start = _minute(match, 1, "" if match["p1"] else late)
+        start = _to_24(start, match, 1, text) if not late else start
+        if start is None or end is None:
+            continue
+        start = start - 720 if start > end and start >= 720 and not match["p1"] else start
+        end = 1440 if end <= start and end <= 300 else end
+        if end > start:
+            taken.append(match.span())
+            yield Span(start, end, match[0].strip(), "clock", match.start()), match.end()
+    for match in _SINGLE.finditer(text):
+        relation = (match["rel"] or "").split()[-1:] or [""]
+        word = relation[0]
+        if any(a < match.end() and match.start() < b for a, b in taken):
+            continue
+        strong = _explicit(text, 0, match, 1) and match["w1"] is None
+        if not strong and not (match["w1"] and word) and word not in ("around", "at", "after", "before", "past", "by", "until"):
+            continue
+        after = text[match.end(1 if match["h1"] is None else "h1"):]
+        if not strong and (_AMOUNT.match(after) or re.match(r"\s?to \d", after)):
+            continue
+        minute = _to_24(_minute(match, 1), match, 1, text)
+        if minute is None:
+            continue
+        yield Span(*_around(minute, word, bool(match["on"]), rules, day), match[0].strip(), "clock", match.start()), match.end()
+
+
+def _around(minute: int, word: str, onwards: bool, rules: dict[str, int], day: Day) -> tuple[int, int]:
+    if onwards or word in ("after", "past", "from"):
+        ends = [parse_time(str(rules["morning_end"])), parse_time(str(rules["afternoon_end"]))]
+        end = next((e for e in ends if minute < e - 30), max(day.sleep, min(minute + 60, 1440)))
+        return minute, end
+    if word in ("before", "until", "till"):
+        return max(day.wake if minute > day.wake else 0, minute - 240), minute
+    if word == "by":
+        return max(0, minute - int(rules["before_span"])), minute
+    return max(0, minute - int(rules["around_before"])), min(1440, minute + int(rules["around_after"]))
+
+
+def _dayparts(text: str) -> Iterator[tuple[Span, int]]:
+    table = lexicon()["dayparts"]
+    masked = pattern(table["not"]).sub(lambda m: "_" * len(m[0]), text)
+    for name, expression in table["patterns"].items():
+        start, end = table["modified"].get(name) or table["parts"][name]
+        for match in pattern(expression).finditer(masked):
+            yield Span(parse_time(start), parse_time(end), match[0], "daypart", match.start()), match.end()
+        masked = pattern(expression).sub(lambda m: "_" * len(m[0]), masked)
+
+
+def _window(table: dict[str, Any], name: str, place: str, day: Day) -> tuple[int, int]:
+    low, high = table["windows"][name][place]
+    wider = table["guessed_wider"] if name in day.guessed else 0
+    return low - wider, high + wider
+
+
+def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
+    table = lexicon()["events"]
+    for name, expression in table["patterns"].items():
+        leading = re.compile(rf"(?<!\w){_RELATIONS} (?:\w+ ){{0,3}}?(?:{expression})(?!\w)")
+        for match in leading.finditer(text):
+            relation = match["rel"].split()[0]
+            place = {"before": "before", "prior": "before", "ahead": "before", "after": "after", "following": "after"}.get(
+                relation, "during")
+            if name == "work_end" and place == "before":
+                continue
+            low, high = _window(table, name, place, day)
+            anchor = day.anchor(name)
+            start, end = max(0, anchor + low), min(1440, anchor + high)
+            if end > start:
+                yield Span(start, end, match[0], "event", match.start()), match.end()
+    for name in ("lunch", "routine"):
+        alone = "lunch ?(?:break|hour|time)s?" if name == "lunch" else table["patterns"][name]
+        for match in pattern(alone).finditer(text):
+            low, high = _window(table, name, "during", day)
+            start, end = max(0, day.anchor(name) + low), min(1440, day.anchor(name) + high)
+            yield Span(start, end, match[0], "event", match.start()), match.end()
+
+
+def _days(text: str) -> str:
+    weekend = bool(re.search(r"\bweekends?\b|\bsaturdays?\b|\bsundays?\b", text))
+    week = bool(re.search(r"\bweekdays?\b|\bwork ?days\b", text))
+    return "weekend" if weekend and not week else "weekdays" if week and not weekend else "all"
+
+
+def spans(text: str, day: Day) -> list[Span]:
+    """All times that a piece of text names, in order.
+
+    A part of the day that a clock time in the same piece makes more precise is left out ("in the evening around 8 pm" is
+    the clock time).
+
+    Example:
+        >>> [s.label for s in spans("late morning, or between 4 and 5pm", Day(420, 1380, 460, 765, 1125, 1020))]
+        ['late morning', 'between 4 and 5pm']
+    """
+    text = text.lower()
+    clock = [s for s, _ in _clock_spans(text, day)]
+    parts = [s for s, _ in _dayparts(text)]
+    events = [s for s, _ in _events(text, day)]
+    parts = [p for p in parts if not any(c.overlaps(p) and abs(c.at - p.at) < 45 for c in clock)]
+    events = [e for e in events if not any(c.overlaps(e) and abs(c.at - e.at) < 45 for c in clock)]
+    parts = [p for p in parts if not any(e.at <= p.at < e.at + len(e.label) for e in events)]
+    days, seen = _days(text), dict[tuple[int, int], Span]()
+    for span in sorted([*clock, *parts, *events], key=lambda s: s.at):
+        seen.setdefault((span.start, span.end), replace(span, days=days))
+    return list(seen.values())
