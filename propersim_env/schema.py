@@ -31,10 +31,19 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str, source: str) -> Any:
     """Parse JSON text that came from ``source``."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise DataError(source, place, f"is not valid JSON ({error.msg})", "check quotes and commas there") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise json.JSONDecodeError(f"{twice!r} is given twice in one object", twice, 0)
+    return values
 
 
 def _refuse(name: str) -> Any:

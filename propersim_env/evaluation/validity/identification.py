@@ -79,7 +79,7 @@ def _prior(table: NDArray[np.float64]) -> NDArray[np.float64]:
 def telling_apart(size: Size) -> list[Value]:
     """V6: the bundled people told apart by their ratings and reactions."""
     people = select_personas("all")
-    seeds, tests = (2, 1) if size == "small" else (12, 4)
+    seeds, tests = (2, 1) if size == "small" else (6, 2)
     with logged(people, [TALKER], 14, range(seeds + tests)) as folder:
         found = episodes(folder)
     guesser = Guesser(people, [e for e in found if e.begin["seed"] < seeds])
@@ -101,7 +101,7 @@ def _moment_scores(results: Results, name: Any) -> NDArray[np.float64]:
 def swapped(size: Size) -> list[Value]:
     """V7: what the oracle says to one person, said to another."""
     people = select_personas("10" if size == "small" else "all")
-    days = 3 if size == "small" else 7
+    days = 3 if size == "small" else 4
     with logged(people, ["oracle"], days) as folder:
         logs = {e.begin["persona"]["id"]: e.path for e in episodes(folder)}
         names = {i: f"{HERE}:Replayed:log={Path(path)}" for i, path in logs.items()}

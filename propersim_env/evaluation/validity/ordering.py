@@ -65,7 +65,7 @@ def noise_floor(size: Size) -> list[Value]:
     The utility of the content-oracle is measured on personas x seeds x streams of rating noise; a nested analysis of variance
     gives the components. Utility is a share of the oracle's on the same persona and seed.
     """
-    n, seeds, streams, days = (12, 2, 2, 3) if size == "small" else (32, 4, 4, 14)
+    n, seeds, streams, days = (12, 2, 2, 3) if size == "small" else (32, 3, 3, 7)
     table, other = [], []
     for noise in range(streams):
         results = Results(sampled(n), ["oracle", "content-oracle", "rate-matched"], days, range(seeds),

@@ -40,7 +40,7 @@ def kendall(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 @lru_cache(maxsize=32)
 def _means(size: Size, variant: str) -> NDArray[np.float64]:
-    n, days = (8, 2) if size == "small" else (32, 7)
+    n, days = (8, 2) if size == "small" else (16, 5)
     results = Results(sampled(n), ASSISTANTS, days, options=VARIANTS.get(variant, {}))
     return np.array([results.utility(name).mean() for name in ASSISTANTS])
 
@@ -48,7 +48,7 @@ def _means(size: Size, variant: str) -> NDArray[np.float64]:
 def ranking(size: Size) -> list[Value]:
     """V17: Kendall's tau between the ranking of each variant and that of the default user."""
     reference = _means(size, "")
-    n, days = (8, 2) if size == "small" else (32, 7)
+    n, days = (8, 2) if size == "small" else (16, 5)
     what = f"{len(ASSISTANTS)} assistants by utility, {n} sampled personas x {days} days"
     names = [name for name in VARIANTS if size == "full" or name in ("noiseless", "noise doubled", "follow-through",
                                                                      "trait effects doubled")]
