@@ -120,8 +120,7 @@ class SituationRater:
                  weights: Mapping[str, float] | None = None) -> None:
         """Compile the document; `weights` replaces those of preference."""
         self.document, self.setting, self.reader = document, setting, reader
-        self.numbers, defaults = situation_numbers(), load_parameters()
-        self.p = load_parameters({"flag_costs": {**defaults.flag_costs, **self.numbers["flag_costs"]}})
+        self.numbers, self.p = situation_numbers(), load_parameters()
         self.weights = dict(weights or self.numbers["weights"])
         self.rubric = compile_rubric(document, reader)
         self.persona: Persona = persona_from_dict(to_persona_dict(self.rubric, setting), setting, document.source)
