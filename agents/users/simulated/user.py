@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from propersim_env.clock import TICKS_PER_DAY, time_text
 from propersim_env.messages import ALL_MARKS, DIMENSIONS, Activity, Rating, UserTurn, UserTurns
 from propersim_env.persona import Persona
-from propersim_env.schema import read_json
 from propersim_env.setting import ActivityKind, Setting
 
 from .day import DayPlan, DayPlanner
@@ -24,11 +22,8 @@ from .mind import Mind
 from .parameters import load_parameters
 from .rater import Judgement, Rater
 from .reader import TextReader
+from .reasons import sentences, silence
 from .routine import Segment
-
-REASONS: dict[str, dict[str, str]] = {
-    k: v for k, v in read_json(Path(__file__).with_name("reasons.json")).items() if k in DIMENSIONS
-}
 
 
 @lru_cache(maxsize=4)
@@ -55,6 +50,9 @@ def compile_persona(persona: Persona, options: Mapping[str, Any]) -> tuple[DayPl
 
 class Resident:
     """One resident: persona, planner, rater, today's plan and memory. Oracles are bound to this."""
+
+    persona: Persona
+    rater: Rater
 
     def __init__(self, persona: Persona, seed: int, options: Mapping[str, Any]) -> None:
         self.persona, self.seed = persona, seed
@@ -117,13 +115,10 @@ class Resident:
     def rating(self, judgement: Judgement) -> Rating:
         """A judgement in words and terms."""
         persona, topics = self.persona, self.persona.setting.topics
-        topic = topics[judgement.topic].name if judgement.topic >= 0 else ""
-        why = persona.wants[judgement.want].why if judgement.want >= 0 else ""
-        reasons, terms = {}, dict[str, Any]()
-        for name, term, margin in zip(DIMENSIONS, judgement.terms, judgement.margins, strict=True):
-            sentence = REASONS[name][term]
-            reasons[name] = sentence.format(topic=topic, why=why) if "{" in sentence else sentence
-            terms[name] = [term, round(margin, 3)]
+        terms: dict[str, Any] = {
+            name: [term, round(margin, 3)]
+            for name, term, margin in zip(DIMENSIONS, judgement.terms, judgement.margins, strict=True)
+        }
         if judgement.topic >= 0:
             terms["topic"] = topics[judgement.topic].id
         if judgement.want >= 0:
@@ -132,7 +127,7 @@ class Resident:
             terms["serves"] = [n.index for n in self.plan.needs if judgement.serves >> n.index & 1]
         terms.update(gap_minutes=judgement.gap_minutes, dose=round(judgement.dose, 3),
                      fatigue=round(judgement.fatigue, 3))
-        return Rating(judgement.marks, judgement.reaction, reasons, terms)
+        return Rating(judgement.marks, judgement.reaction, sentences(self, judgement), terms)
 
     def diary(self) -> dict[str, Any]:
         """What the log keeps of the day that begins."""
@@ -255,14 +250,15 @@ class SimulatedUsers:
             return resident.rating(resident.judge(text))
         unmet = int(self._felt[i, tick] & ~self.served[i])
         missed = bool(unmet) and bool(self._preferred[i, tick])
-        late = bool(self.awake[i] - self.heard_awake[i] > self._overdue[i, tick])
-        want = next((n.want for n in resident.plan.needs if unmet >> n.index & 1), None)
-        terms = {"preference": ["need_open" if unmet else "silent_ok"],
-                 "timing": ["missed_moment" if missed else "silent_ok"],
-                 "frequency": ["overdue" if late else "silent_ok"], "communication": ["silent_ok"]}
-        reasons = {k: REASONS[k][v[0]].format(why=want.why if want else "") for k, v in terms.items()}
+        waited = int(self.awake[i] - self.heard_awake[i])
+        late = bool(waited > self._overdue[i, tick])
+        need = next((n for n in resident.plan.needs if unmet >> n.index & 1), None)
+        terms = ("need_open" if unmet else "silent_ok", "missed_moment" if missed else "silent_ok",
+                 "overdue" if late else "silent_ok", "silent_ok")
+        reasons = silence(resident, terms, need, waited)
         marks = ALL_MARKS - bool(unmet) - 2 * missed - 4 * late
-        return Rating(marks, "none", {k: v for k, v in reasons.items() if v}, terms)
+        return Rating(marks, "none", {k: v for k, v in reasons.items() if v},
+                      {name: [term] for name, term in zip(DIMENSIONS, terms, strict=True)})
 
     def resident(self, i: int) -> Resident:
         """Privileged access to the resident of home i, for oracles and studies."""
