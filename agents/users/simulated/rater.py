@@ -88,7 +88,8 @@ class Rater:
         annoyed = sum(persona.traits[t] * r for t, r in p.annoyance_by_trait.items()) * trait_effects
         self.annoyance = max(0.5, 1 + annoyed)
         self.gap_ticks = persona.min_gap / MINUTES_PER_TICK
-        self.wanted_gap, self.wanted_number = span_text(self.gap_ticks), f"{persona.per_day:g}"  # in words
+        self.wanted_gap: str = span_text(self.gap_ticks)  # in words, as the next
+        self.wanted_number: str = f"{persona.per_day:g}"
         self.dose_limit = p.dose_limit * persona.per_day + p.dose_slack
         self.dose_scale = 0.25 * persona.per_day + 0.25  # margin 1 is a quarter of the day's recommendations below the limit
         liked, avoided = persona.communication["tones"], persona.communication["avoid_tones"]
@@ -259,12 +260,12 @@ class Rater:
         assert first is not None
         margin = total + max(rest, 0.0) * p.ungrounded
         term = "mixed" if margin <= 0 < first[0] else first[1]
-        repeat, ago = self._repeat(mind, reading, now)
+        repeat, ago = self.repeat_loss(mind, reading, now)
         if repeat:
             margin, term = repeated(margin, repeat), "repeat"
         return margin, term, heard.topics[0][0], first[2], first[3], ago
 
-    def _repeat(self, mind: Mind, reading: Reading, now: int) -> tuple[float, int]:
+    def repeat_loss(self, mind: Mind, reading: Reading, now: int) -> tuple[float, int]:
         """Margin lost because the same, or nearly the same, was said before, and how many ticks ago; zeros if it was not."""
         p = self.p
         tick = mind.last_heard(reading.key, reading.embedding, p.duplicate_similarity)

@@ -15,9 +15,12 @@ from propersim_env.clock import TICKS_PER_DAY, time_text
 from propersim_env.messages import ALL_MARKS, DIMENSIONS, Activity, Rating, UserTurn, UserTurns
 from propersim_env.persona import Persona
 from propersim_env.setting import ActivityKind, Setting
+from propersim_env.what_if import Explanation, WhatIf
 
+from . import counterfactuals
 from .day import DayPlan, DayPlanner
 from .encoder import Encoder
+from .explain import explain, explain_silence
 from .mind import Mind
 from .parameters import load_parameters
 from .rater import Judgement, Rater
@@ -260,6 +263,27 @@ class SimulatedUsers:
         return Rating(marks, "none", {k: v for k, v in reasons.items() if v},
                       {name: [term] for name, term in zip(DIMENSIONS, terms, strict=True)})
 
+    def explain(self, i: int, text: str) -> Explanation:
+        """Why home i would rate a candidate (``""``: silence) now as it would."""
+        resident = self.resident(i)
+        return explain(resident, text) if text else explain_silence(resident, self.rate(i, ""),
+                                                                    int(self.awake[i] - self.heard_awake[i]))
+
+    def what_if(self, i: int, text: str, **changes: Any) -> WhatIf:
+        """How home i would rate a changed decision; changes as in `propersim_env.single_agent.ProPerSimEnv.what_if`."""
+        return counterfactuals.what_if(self, i, text, **changes)
+
+    def best_moment(self, i: int, text: str, **limits: Any) -> WhatIf:
+        """The earliest moment soon at which home i rates a text best; see `counterfactuals.best_moment`."""
+        return counterfactuals.best_moment(self, i, text, **limits)
+
+    def branch(self, i: int, **changes: Any) -> SimulatedUsers:
+        """A copy of home i alone, to go on from here unseen; `changes` replace options."""
+        branch = SimulatedUsers(1, dismissal=self.dismissal, **{**self.options, **changes})
+        branch.residents[0] = self.residents[i]
+        branch.set_state(0, self.get_state(i))
+        return branch
+
     def resident(self, i: int) -> Resident:
         """Privileged access to the resident of home i, for oracles and studies."""
         self.residents[i].tick = int(self.tick[i])
@@ -276,8 +300,9 @@ class SimulatedUsers:
 
     def set_state(self, i: int, state: Mapping[str, Any]) -> None:
         """Restore what `get_state` gave."""
-        setting = self.residents[i].persona.setting
-        persona = Persona(state["persona"], setting)
+        persona = self.residents[i].persona
+        if persona.data != state["persona"]:
+            persona = Persona(state["persona"], persona.setting)
         resident = self.residents[i] = Resident(persona, state["seed"], self.options)
         resident.plan = resident.planner.plan(state["seed"], state["day"])
         resident.mind.set_state(state["mind"], resident.rater.reader.read)
@@ -320,6 +345,18 @@ class SimulatedUser:
     def rate(self, text: str) -> Rating:
         """Judge a candidate now, without consequences."""
         return self.users.rate(0, text)
+
+    def explain(self, text: str) -> Explanation:
+        """Why a candidate would be rated now as it would."""
+        return self.users.explain(0, text)
+
+    def what_if(self, text: str, **changes: Any) -> WhatIf:
+        """How a changed decision would be rated; changes as in `propersim_env.single_agent.ProPerSimEnv.what_if`."""
+        return self.users.what_if(0, text, **changes)
+
+    def best_moment(self, text: str, **limits: Any) -> WhatIf:
+        """The earliest moment soon at which a text is rated best; limits as in `counterfactuals.best_moment`."""
+        return self.users.best_moment(0, text, **limits)
 
     def resident(self) -> Resident:
         """Privileged access, for oracles and studies."""
