@@ -14,7 +14,7 @@ from .clauses import Clause, asks, clauses
 from .documents import SECTIONS, Document
 from .rates import Rate, read_rate
 from .times import Day, Span, spans
-from .words import concepts, is_english, lexicon, pattern, sentences, tidy
+from .words import concepts, is_english, lexicon, pattern, sentences, situation_words, tidy
 
 USUAL_DAY = Day(435, 1395, 475, 765, 1125, 1020)
 """A day against which a persona's own times are read, before they are known."""
@@ -270,11 +270,9 @@ def _unwanted_moments(clause: Clause, day: Day) -> list[Moment]:
     body = text[cue.end():] if cue and not re.match(r"before i dive", cue[0]) else text
     found = list[Moment]()
     phrases = [p for p in re.split(rules["phrase_border"], body) if p and p.strip(" .")]
-    for i, phrase in enumerate(phrases):
+    for phrase in (p for p in phrases if not re.match(rules["elaboration"], p.strip())):
         times, done = spans(phrase, day), concepts(phrase)
-        if not times and i + 1 == len(phrases) and not done:
-            continue
-        if times or done:
+        if times or done or situation_words(phrase):
             found.append(Moment(tuple(times), frozenset(done), phrase.strip(" .()"), False, soft))
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from propersim_env.clock import parse_time
 
+from .clock_words import in_figures
 from .words import lexicon, pattern
 
 _CLOCK = r"(?:(?P<h{0}>\d{{1,2}})(?:[:.](?P<m{0}>\d\d))?\s?(?P<p{0}>am|pm|o'clock)?|(?P<w{0}>noon|midnight))(?![\w%])"
@@ -208,7 +209,7 @@ def spans(text: str, day: Day) -> list[Span]:
         >>> [s.label for s in spans("late morning, or between 4 and 5pm", Day(420, 1380, 460, 765, 1125, 1020))]
         ['late morning', 'between 4 and 5pm']
     """
-    text = text.lower()
+    text = in_figures(text.lower())
     clock = [s for s, _ in _clock_spans(text, day)]
     parts = [s for s, _ in _dayparts(text)]
     events = [s for s, _ in _events(text, day)]

@@ -58,13 +58,31 @@ def concepts(text: str) -> set[str]:
 
 
 def doing(activity: str) -> set[str]:
-    """Concepts of what is being done now: what is over, or comes later, is left out.
+    """Concepts of what is being done now: what is over, comes later, or is somebody else's sleep, is left out.
 
     Example:
         >>> sorted(doing("resting after a long run"))
         ['break']
     """
-    return concepts(pattern(lexicon()["finished"]["around"]).sub(" ", activity.lower()))
+    return concepts(re.sub(lexicon()["others"]["care"], " ", at_present(activity)))
+
+
+def at_present(activity: str) -> str:
+    """An activity in lower case without what is over or still to come, and without the sleep of somebody else."""
+    finished = lexicon()["finished"]
+    lowered = re.sub(lexicon()["others"]["state"], " ", activity.lower())
+    return pattern(finished["around"]).sub(" ", pattern(finished["words"]).sub(" ", lowered))
+
+
+def situation_words(text: str) -> set[str]:
+    """The words of a situation that say what is done, who is there or with what.
+
+    Example:
+        >>> sorted(situation_words("when I'm on the phone with my mother"))
+        ['mother', 'phone']
+    """
+    idle = frozenset(lexicon()["situation_idle"]["words"].split())
+    return {w for w in re.findall(r"[a-z]{3,}", text.lower().replace("'", "")) if w not in idle}
 
 
 def is_english(text: str) -> bool:

@@ -23,7 +23,7 @@ from propersim_env.persona import Persona, persona_from_dict
 from propersim_env.rubric import CompiledRubric, Document, Moment, WantText, compile_rubric
 from propersim_env.rubric.assemble import to_persona_dict
 from propersim_env.rubric.times import Span
-from propersim_env.rubric.words import doing, lexicon, pattern
+from propersim_env.rubric.words import at_present, doing, lexicon, pattern, situation_words
 from propersim_env.schema import DataError, read_json
 from propersim_env.setting import Setting
 
@@ -204,16 +204,30 @@ class SituationRater:
 
     def seen(self, situation: Situation, moment: Moment) -> bool:
         """Whether what the moment names is being done."""
-        if not moment.concepts:
-            return False
-        if len(doing(situation.activity) & moment.concepts) >= self.numbers["match_concepts"] * len(moment.concepts):
+        here = doing(situation.activity)
+        if moment.concepts and len(here & moment.concepts) >= self.numbers["match_concepts"] * len(moment.concepts):
             return True
-        if not moment.wanted:
+        if self.alignment(moment.phrase, at_present(situation.activity)) >= self.numbers["match_words"]:
+            return True
+        if not moment.wanted or not moment.concepts:
             return False
         if situation.room and pattern(re.escape(situation.room.lower())).search(moment.phrase):
             return True
         cosine = float(self._encode(situation.activity) @ self._encode(moment.phrase))
         return cosine > self.numbers["match_meaning"]
+
+    def alignment(self, phrase: str, activity: str) -> float:
+        """How far the words of a phrase are met by words of the activity, 0..1: each by the likest one."""
+        wanted, there = self._rows(phrase), self._rows(activity)
+        if not wanted.size or not there.size:
+            return 0.0
+        near = (wanted @ there.T).max(axis=1)
+        return float(np.where(near >= self.numbers["like_word"], near, 0.0).mean()) if near.max() >= 0.8 else 0.0
+
+    def _rows(self, text: str) -> np.ndarray:
+        """Embeddings of the words of a situation that say something, shape (n, dim)."""
+        words = sorted(situation_words(text))
+        return np.stack([self._encode(word) for word in words]) if words else np.zeros((0, 0))
 
     def left_alone(self, rubric: CompiledRubric, situation: Situation) -> tuple[str, bool]:
         """What forbids to speak now and whether that is only said as a reason; ("", False) if nothing does."""
@@ -230,10 +244,10 @@ class SituationRater:
     def _forbids(self, rubric: CompiledRubric, situation: Situation, moment: Moment) -> bool:
         inside = any(s.holds(situation.minute, situation.weekend) for s in moment.spans)
         seen = self.seen(situation, moment)
-        if not moment.concepts:
-            return inside
         if not moment.spans:
             return seen
+        if not moment.concepts:
+            return inside
         if all(s.kind == "daypart" for s in moment.spans):
             return seen and inside
         wanted = any(s.holds(situation.minute, situation.weekend) for m in rubric.wanted() for s in m.spans)

@@ -1,0 +1,69 @@
+"""Clock times in words, written as figures: "half past seven" becomes "7:30", "eight in the evening" becomes "8 pm"."""
+
+from __future__ import annotations
+
+import re
+
+_HOURS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_MINUTES = {"five": 5, "ten": 10, "fifteen": 15, "twenty": 20, "twenty-five": 25, "thirty": 30, "forty": 40, "forty-five": 45,
+            "oh-five": 5, "oh five": 5, "a quarter": 15, "quarter": 15}
+_HOUR = rf"(?P<hour>{'|'.join(_HOURS)}|1[0-2]|[1-9])"
+_LEADS = "at|from|until|till|til|before|after|by|around|about|towards?|past|between|since|near|say|roughly|to|and"
+_FOLLOWERS = ("and|or|to|till|til|until|in the|at|on|when|while|if|for|each|every|most|onwards?|sharp|am|pm|o'clock|is|are|but|"
+              "unless|as|then|because|so|during")
+_BEFORE = rf"(?<![\w:])(?P<lead>(?:{_LEADS})\s)"
+_AFTER = rf"(?=\s*(?:$|[,.;:)!?-]|(?:{_FOLLOWERS})\b))"
+_PAST = re.compile(rf"\b(?:(?P<part>half|a quarter|quarter|(?:twenty-five|twenty|ten|five)(?: minutes)?)) past {_HOUR}\b")
+_TO = re.compile(rf"\b(?P<part>(?:a )?quarter|(?:twenty-five|twenty|ten)(?: minutes)?|(?<=at )five|(?<=by )five) to {_HOUR}\b")
+_HALF = re.compile(rf"{_BEFORE}half {_HOUR}\b{_AFTER}")
+_JOINED = re.compile(rf"\b{_HOUR}[ -](?P<minute>fifteen|thirty|forty-five|twenty|forty|ten|oh[ -]five)\b{_AFTER}")
+_OCLOCK = re.compile(rf"\b{_HOUR} o'? ?clock\b")
+_ALONE = re.compile(rf"{_BEFORE}(?P<about>(?:about|around|roughly|maybe|say|nearly) )?{_HOUR}\b{_AFTER}")
+_RANGE = re.compile(rf"(?<=\d )(?P<link>to|and|till|til|until|or) {_HOUR}\b{_AFTER}")
+_STARTED = re.compile(rf"{_HOUR}\b(?= (?:to|till|til|until) (?:about |around |roughly )?\d)")
+_PAIR = re.compile(rf"\b(?P<first>{'|'.join(_HOURS)}) (?P<link>to|till|til|until) (?P<second>{'|'.join(_HOURS)})"
+                   r"(?= (?:in the|at night|am|pm|o'clock)\b)")
+_HALVES = re.compile(r"(?P<time>\b\d{1,2}(?::\d\d)?)(?: o'clock)?,? (?:(?P<am>in the (?:early )?mornings?)|"
+                     r"(?P<pm>in the (?:late |early )?(?:afternoons?|evenings?)|at night|of an evening))\b")
+_ABOUT = re.compile(r"\b(?P<link>to|till|until|and|from|between) (?:about|around|roughly|maybe|say|nearly) (?=\d)")
+
+
+def _hour(text: str) -> int:
+    return int(text) if text.isdigit() else _HOURS.index(text) + 1
+
+
+def _minutes(text: str) -> int:
+    text = text.replace(" minutes", "")
+    return 30 if text == "half" else _MINUTES[text]
+
+
+def _clock(hour: int, minute: int) -> str:
+    return f"{hour}:{minute:02d}"
+
+
+def in_figures(text: str) -> str:
+    """Write the clock times of a lower-case text in figures; writing it again changes nothing.
+
+    Example:
+        >>> in_figures("between half past seven and nine, or from five to six in the morning, never at a quarter to three")
+        'between 7:30 and 9, or from 5 to 6 am, never at 2:45'
+    """
+    text = _PAST.sub(lambda m: _clock(_hour(m["hour"]), _minutes(m["part"])), text)
+    text = _TO.sub(lambda m: _clock((_hour(m["hour"]) + 10) % 12 + 1, 60 - _minutes(m["part"])), text)
+    text = _HALF.sub(lambda m: f"{m['lead']}{_clock(_hour(m['hour']), 30)}", text)
+    text = _JOINED.sub(lambda m: _clock(_hour(m["hour"]), _minutes(m["minute"].replace(" ", "-"))), text)
+    text = _OCLOCK.sub(lambda m: f"{_hour(m['hour'])} o'clock", text)
+    text = _PAIR.sub(lambda m: f"{_hour(m['first'])} {m['link']} {_hour(m['second'])}", text)
+    text = _ALONE.sub(_alone, text)
+    text = _STARTED.sub(lambda m: str(_hour(m["hour"])), text)
+    text = re.sub(r"(?<=\b(?:noon) )(till|until|to) (" + "|".join(_HOURS) + r")\b", lambda m: f"{m[1]} {_hour(m[2])}", text)
+    text = _RANGE.sub(lambda m: f"{m['link']} {_hour(m['hour'])}", text)
+    text = _ABOUT.sub(lambda m: f"{m['link']} ", text)
+    return _HALVES.sub(lambda m: f"{m['time']} {'am' if m['am'] else 'pm'}", text)
+
+
+def _alone(match: re.Match[str]) -> str:
+    lead = match["lead"].strip()
+    if lead in ("to", "and") and not re.search(r"(?:\d|noon|midnight) $", match.string[: match.start()]):
+        return match[0]
+    return f"{match['lead']}{match['about'] or ''}{_hour(match['hour'])}"
