@@ -299,7 +299,7 @@ class BestSchedule(_Privileged):
         self._count = 0
         welcome = np.zeros(TICKS_PER_DAY)
         for day in range(self.days):
-            plan = resident.planner.plan(resident.seed, day)
+            plan = resident.life.on(day).plan
             good = (plan.timing + plan.noise[1] > 0).astype(float)
             good[: plan.wake] = good[plan.sleep :] = 0.0
             welcome += good / self.days

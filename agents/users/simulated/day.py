@@ -71,17 +71,24 @@ class DayPlanner:
         persona: Who lives here.
         parameters: See ``parameters.json``.
         noise: Scale of the rating noise, 0 (none) and up; 1 is the calibrated size.
+        routine: How this person lives; made from the persona if not given.
     """
 
-    def __init__(self, persona: Persona, parameters: SimpleNamespace, noise: float = 1.0) -> None:
-        self.persona, self.parameters = persona, parameters
-        self.routine = Routine(persona, parameters)
+    def __init__(
+        self, persona: Persona, parameters: SimpleNamespace, noise: float = 1.0, routine: Routine | None = None
+    ) -> None:
+        self.persona, self.parameters, self.scale = persona, parameters, noise
+        self.routine = routine or Routine(persona, parameters)
         self.sd = np.array([parameters.noise[d] for d in ("preference", "timing", "frequency", "communication")]) * noise
         self.interval_ticks = persona.waking_minutes / persona.per_day / MINUTES_PER_TICK
         self._windows = {weekend: self._window_arrays(2 if weekend else 0) for weekend in (False, True)}
         self._want_matches: dict[str, int] = {}
         self._weights = np.cumsum([w.weight for w in persona.wants])
         self._ahead = [round(m / MINUTES_PER_TICK) for m in parameters.look_ahead_minutes]
+
+    def of(self, persona: Persona) -> DayPlanner:
+        """The planner of the same person with other wishes: the routine stays."""
+        return DayPlanner(persona, self.parameters, self.scale, self.routine)
 
     def _window_arrays(self, day: int) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
         """For a kind of day: timing margin by windows, want bits by windows, and whether a wanted window is on."""

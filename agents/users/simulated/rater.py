@@ -70,7 +70,7 @@ class Rater:
     def __init__(
         self, persona: Persona, parameters: SimpleNamespace, reader: TextReader, trait_effects: float = 1.0
     ) -> None:
-        self.persona, self.p, self.reader = persona, parameters, reader
+        self.persona, self.p, self.reader, self.trait_effects = persona, parameters, reader, trait_effects
         p, setting = parameters, persona.setting
         self.topic_ids = setting.topic_ids
         self.liking = [persona.liking.get(t, 0.0) for t in self.topic_ids]
@@ -87,6 +87,12 @@ class Rater:
         self.boundaries = frozenset(persona.communication["boundaries"])
         self._values: dict[tuple[tuple[str, ...], int], list[TopicValue]] = {}
         self._heard: dict[str, Heard] = {}
+
+    def of(self, persona: Persona) -> Rater:
+        """The rater of the same person with other wishes, but the same manner: what was heard before need not be read anew."""
+        other = Rater(persona, self.p, self.reader, self.trait_effects)
+        other._heard = self._heard
+        return other
 
     def hear(self, text: str) -> Heard:
         """Read a text once and keep what this persona makes of it (bounded memo)."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,9 @@ from propersim_env.schema import read_json
 from propersim_env.setting import ActivityKind, Setting
 
 from .day import DayPlan, DayPlanner
+from .drift import KINDS
 from .encoder import Encoder
+from .life import Life
 from .mind import Mind
 from .parameters import load_parameters
 from .rater import Judgement, Rater
@@ -38,41 +39,45 @@ def text_reader(setting: Setting) -> TextReader:
     return TextReader(setting.topics, setting.tones, prototypes, Encoder.load())
 
 
-_compiled: WeakKeyDictionary[Persona, dict[str, tuple[DayPlanner, Rater]]] = WeakKeyDictionary()
-
-
 def compile_persona(persona: Persona, options: Mapping[str, Any]) -> tuple[DayPlanner, Rater]:
-    """Planner and rater of a persona under these options; made once, because episodes are many and both have no state."""
-    key = json.dumps(options, sort_keys=True)
-    known = _compiled.setdefault(persona, {})
-    if key not in known:
-        parameters = load_parameters(options["parameters"])
-        reader = text_reader(persona.setting)
-        known[key] = (DayPlanner(persona, parameters, options["noise"]),
-                      Rater(persona, parameters, reader, options["trait_effects"]))
-    return known[key]
+    """Planner and rater of a persona under these options; kept for a while, because episodes are many and both have no state."""
+    return _compile(persona, json.dumps([options[name] for name in ("parameters", "noise", "trait_effects")], sort_keys=True))
+
+
+@lru_cache(maxsize=256)
+def _compile(persona: Persona, options: str) -> tuple[DayPlanner, Rater]:
+    changes, noise, trait_effects = json.loads(options)
+    parameters = load_parameters(changes)
+    reader = text_reader(persona.setting)
+    return DayPlanner(persona, parameters, noise), Rater(persona, parameters, reader, trait_effects)
 
 
 class Resident:
-    """One resident: persona, planner, rater, today's plan and memory. Oracles are bound to this."""
+    """One resident: today's persona, planner, rater and plan, and the memory. Oracles are bound to this.
+
+    Attributes:
+        life: All days of the episode; ``life.persona`` is the persona at the beginning.
+    """
 
     def __init__(self, persona: Persona, seed: int, options: Mapping[str, Any]) -> None:
-        self.persona, self.seed = persona, seed
-        self.options = options
-        self.planner, self.rater = compile_persona(persona, options)
-        self.parameters = self.planner.parameters
+        self.seed, self.options = seed, options
+        planner, rater = compile_persona(persona, options)
+        self.life = Life(planner, rater, seed, options)
+        self.parameters = planner.parameters
         self.mind = Mind(len(persona.setting.topics))
-        self.tick = 0
-        self.plan = self.planner.plan(seed, 0)
+        self.enter(0)
+
+    def enter(self, day: int) -> None:
+        """Wake up on the day with this number; the memory stays as it is."""
+        today = self.life.on(day)
+        self.persona, self.planner, self.rater, self.plan = today.persona, today.planner, today.rater, today.plan
         self.tick = self.plan.wake
         self.followed: list[list[Any]] = []
 
     def next_day(self) -> None:
         """Wake up on the next day."""
-        self.plan = self.planner.plan(self.seed, self.plan.day + 1)
-        self.tick = self.plan.wake
+        self.enter(self.plan.day + 1)
         self.mind.served = 0
-        self.followed = []
 
     @property
     def now(self) -> int:
@@ -156,18 +161,21 @@ class SimulatedUsers:
             the routine is the same whatever the assistant does.
         dismissal: The resident may dismiss the assistant for good, which ends the episode.
         trait_effects: Scale of the weakly evidenced trait effects.
-        parameters: Changes to ``parameters.json``, for sensitivity studies.
+        parameters: Changes to ``parameters.json`` and ``stress.json``, for sensitivity studies.
+        drift: What the person wants changes over the episode: ``"slow"``, ``"abrupt"`` (on day 7) or ``"none"``.
     """
 
     def __init__(
         self, n: int = 1, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False,
-        trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None,
+        trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None, drift: str = "none",
     ) -> None:
         if noise < 0:
             raise ValueError(f"noise={noise} is negative; 0 switches it off, 1 is the calibrated size")
+        if drift not in KINDS:
+            raise ValueError(f"drift={drift!r}: choose one of {', '.join(map(repr, KINDS))}")
         self.n, self.dismissal = n, dismissal
         self.options: dict[str, Any] = {"noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
-                        "parameters": dict(parameters or {})}
+                                        "parameters": dict(parameters or {}), "drift": drift}
         load_parameters(self.options["parameters"])
         self.residents: list[Resident] = [None] * n  # type: ignore[list-item]
         self.activities = [Activity("", "")] * n
@@ -273,7 +281,7 @@ class SimulatedUsers:
         """State of home i: JSON values, enough to go on exactly from here."""
         resident = self.residents[i]
         return {
-            "persona": resident.persona.to_dict(), "seed": resident.seed, "day": int(self.day[i]),
+            "persona": resident.life.persona.to_dict(), "seed": resident.seed, "day": int(self.day[i]),
             "tick": int(self.tick[i]), "awake": int(self.awake[i]), "heard_awake": int(self.heard_awake[i]),
             "mind": resident.mind.get_state(), "followed": [list(f) for f in resident.followed],
         }
@@ -283,7 +291,7 @@ class SimulatedUsers:
         setting = self.residents[i].persona.setting
         persona = Persona(state["persona"], setting)
         resident = self.residents[i] = Resident(persona, state["seed"], self.options)
-        resident.plan = resident.planner.plan(state["seed"], state["day"])
+        resident.enter(state["day"])
         resident.mind.set_state(state["mind"], resident.rater.reader.read)
         self._enter_day(i)
         for followed in state["followed"]:
@@ -303,10 +311,10 @@ class SimulatedUser:
 
     def __init__(
         self, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False, trait_effects: float = 1.0,
-        parameters: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None, drift: str = "none",
     ) -> None:
         self.users = self.batch(1, noise=noise, follow_through=follow_through, dismissal=dismissal,
-                                trait_effects=trait_effects, parameters=parameters)
+                                trait_effects=trait_effects, parameters=parameters, drift=drift)
 
     @staticmethod
     def batch(n: int, **options: Any) -> SimulatedUsers:

@@ -1,0 +1,58 @@
+"""Who the resident is on each day and how that day goes, under the options that change it.
+
+All of it follows from persona, seed and number of the day: a day can be planned without living those before it, and what is
+said to the resident changes none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from propersim_env.persona import Persona
+
+from .day import DayPlan, DayPlanner
+from .drift import drifted, progress
+from .rater import Rater
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """A resident on one day: who they are then, how they plan and judge, and what the day holds."""
+
+    persona: Persona
+    planner: DayPlanner
+    rater: Rater
+    plan: DayPlan
+
+
+class Life:
+    """All days of one resident in one episode.
+
+    Args:
+        planner, rater: Of the persona at the beginning.
+        seed: Of the episode.
+        options: Those of `SimulatedUsers`.
+    """
+
+    def __init__(self, planner: DayPlanner, rater: Rater, seed: int, options: Mapping[str, Any]) -> None:
+        self.persona, self.seed = planner.persona, seed
+        self.planner, self.rater = planner, rater
+        self.drift: str = options["drift"]
+        self._done = 0.0
+        self._then = (planner, rater)
+
+    def on(self, day: int) -> Today:
+        """The resident on the day with this number."""
+        planner, rater = self._wishes(day)
+        return Today(planner.persona, planner, rater, planner.plan(self.seed, day))
+
+    def _wishes(self, day: int) -> tuple[DayPlanner, Rater]:
+        """Planner and rater of the persona as it has drifted until that day."""
+        done = progress(self.drift, day, self.planner.parameters)
+        if done != self._done:
+            persona = drifted(self.persona, self.seed, done, self.planner.parameters)
+            self._then = (self.planner.of(persona), self.rater.of(persona)) if done else (self.planner, self.rater)
+            self._done = done
+        return self._then
