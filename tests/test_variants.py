@@ -1,21 +1,31 @@
-"""Stress variants of the simulated user: drift. Off, they change nothing; on, days stay deterministic and the policy's alone."""
+"""Stress variants of the simulated user: off they change nothing; on, no assistant changes what happens."""
 
+import itertools
 import json
+import shutil
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
+import propersim_env
 from propersim_env.agents.users.simulated import SimulatedUsers
+from propersim_env.agents.users.simulated.absences import works_away
 from propersim_env.agents.users.simulated.drift import drifted
 from propersim_env.agents.users.simulated.parameters import STRESS_FILE, load_parameters
 from propersim_env.checks import check_user
 from propersim_env.evaluation import report
+from propersim_env.evaluation.metrics import measure
 from propersim_env.evaluation.runner import RunPlan, execute, prepare
 from propersim_env.evaluation.units import RunConfig
 from propersim_env.persona import load_persona, persona_from_dict, select_personas
+from propersim_env.registry import make_user
+from propersim_env.schema import DataError
+from propersim_env.setting import load_setting
+from propersim_env.vector import ProPerSimVectorEnv
 
-OFF = {"drift": "none"}
-VARIANTS = [{"drift": "slow"}, {"drift": "abrupt"}]
+OFF = {"drift": "none", "absences": False}
+VARIANTS = [{"drift": "slow"}, {"drift": "abrupt"}, {"absences": True}, {"drift": "abrupt", "absences": True}]
 EVERY_VARIANT = pytest.mark.parametrize("options", VARIANTS, ids=lambda o: "-".join(f"{k}={v}" for k, v in o.items()))
 P = load_parameters()
 
@@ -44,8 +54,8 @@ def plans(days=21, persona="p01", seed=0, **options):
 
 def shown(plan):
     """Everything in a plan that an assistant can meet."""
-    arrays = (plan.segment, plan.want_bits, plan.need_bits, plan.felt_bits, plan.timing, plan.preferred, plan.overdue_after,
-              plan.noise, plan.uniform)
+    arrays = (plan.segment, plan.available, plan.want_bits, plan.need_bits, plan.felt_bits, plan.timing, plan.preferred,
+              plan.overdue_after, plan.noise, plan.uniform)
     return plan.segments, [(n.want, n.start, n.end) for n in plan.needs], [a.tolist() for a in arrays]
 
 
@@ -74,10 +84,10 @@ def test_what_is_said_changes_no_day(options, catalogue_texts):
     for seed in (0, 1):
         quiet, spoken = living(seed=seed, **options), living(seed=seed, **options)
         for n in range(9 * 380):
+            assert quiet.tick == spoken.tick
             quiet.act([""])
             spoken.act([catalogue_texts[n % 700] if n % 9 == 0 else ""])
             if n % 380 == 0:
-                assert quiet.tick == spoken.tick
                 assert shown(quiet.residents[0].plan) == shown(spoken.residents[0].plan)
 
 
@@ -109,7 +119,7 @@ def test_the_simulated_user_keeps_its_contract(options):
 @EVERY_VARIANT
 def test_oracles_see_the_day_as_it_is(options, tmp_path):
     """In the second week the oracle, which plans with what it is bound to, still earns most; knowing the time alone, less."""
-    names = ("oracle", "timing-oracle", "content-oracle", "silent", "rate-matched")
+    names = ("oracle", "timing-oracle", "content-oracle", "schedule", "silent", "rate-matched")
     plan = RunPlan(tmp_path / "run", names, tuple(select_personas("p01,p02,p05,p21,sampled:4")), (0,),
                    RunConfig(10, user_options=options))
     assert execute(plan, prepare(plan)) == []
@@ -118,6 +128,7 @@ def test_oracles_see_the_day_as_it_is(options, tmp_path):
     assert utility["silent"].mean == 0.0
     assert 0 < utility["timing-oracle"].mean < 0.85
     assert 0 < utility["content-oracle"].mean < 0.85
+    assert utility["schedule"].mean < utility["timing-oracle"].mean
     assert utility["rate-matched"].mean < min(utility["timing-oracle"].mean, utility["content-oracle"].mean)
 
 
@@ -172,7 +183,7 @@ def test_abrupt_drift_comes_on_its_day_and_leaves_the_routine():
 def test_slow_drift_goes_step_by_step():
     life = living("p28", drift="slow").residents[0].life
     wants = [[w.topic for w in life.on(day).persona.wants] for day in range(15)]
-    steps = [sum(a != b for a, b in zip(x, y, strict=True)) for x, y in zip(wants, wants[1:], strict=False)]
+    steps = [sum(a != b for a, b in zip(x, y, strict=True)) for x, y in itertools.pairwise(wants)]
     assert max(steps) == 1
     assert sum(steps) == round(P.drift_wants * len(wants[0]))
     assert wants[13] == wants[14]
@@ -184,3 +195,135 @@ def test_slow_drift_goes_step_by_step():
 def test_unknown_drift_is_refused():
     with pytest.raises(ValueError, match="drift='fast': choose one of 'none', 'slow', 'abrupt'"):
         SimulatedUsers(1, drift="fast")
+
+
+# --- absences ---------------------------------------------------------------------------------------------------------
+
+
+def stretches(mask):
+    """Stretches ``[start, end)`` of ticks at which a mask of a day holds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def absent(plan):
+    """Stretches of a day spent away."""
+    return stretches(np.array([s.kind.category == "away" for s in plan.segments])[plan.segment])
+
+
+def test_days_with_absences_are_whole():
+    blocks = []
+    for persona in select_personas("all,sampled:20"):
+        for plan in plans(14, persona, absences=True):
+            segments = plan.segments
+            assert segments[0].start == 0
+            assert segments[-1].end == 1440
+            assert all(a.end == b.start for a, b in itertools.pairwise(segments))
+            assert all(s.end - s.start >= 1 for s in segments)
+            away = absent(plan)
+            assert all(plan.wake + 10 <= start < end <= plan.sleep - 10 for start, end in away)
+            assert plan.available.sum() == plan.sleep - plan.wake - sum(end - start for start, end in away)
+            blocks.append(len(away))
+    assert set(blocks) == {0, 1, 2}
+    assert 0.1 < np.mean(np.array(blocks) == 2) < 0.5
+
+
+def test_who_works_out_of_home_is_away_about_as_long_as_the_survey_says():
+    minutes, others = [], []
+    for persona in select_personas("sampled:60"):
+        away = [sum(s.end - s.start for s in plan.segments if s.kind.category == "away")
+                for plan in plans(14, persona, absences=True)]
+        (minutes if works_away(persona, P)[0] else others).append(np.mean(away))
+    assert np.mean(minutes) == pytest.approx(443, rel=0.15)
+    assert 60 < np.mean(others) < 180
+
+
+def test_nobody_is_asked_while_the_resident_is_away(catalogue_texts):
+    """Every waking tick at home is asked for once, and no other, however the day is cut up."""
+    twice = 0
+    for name, text in (("p01", lambda n: ""), ("p21", lambda n: catalogue_texts[n % 700] if n % 5 == 0 else "")):
+        users = living(name, 1, absences=True)
+        asked = [int(users.tick[0]), *(tick for tick, *_ in live(users, 14 * 576, text))]
+        for plan in plans(14, name, 1, absences=True):
+            there = [t % 576 for t in asked if t // 576 == plan.day]
+            assert there == np.flatnonzero(plan.available).tolist()
+            twice += len(absent(plan)) == 2
+    assert twice >= 3
+
+
+def test_nothing_is_wanted_while_the_resident_is_away():
+    ends = 0
+    for persona in select_personas("all"):
+        for plan in plans(5, persona, absences=True):
+            assert not plan.want_bits[~plan.available].any()
+            assert not plan.need_bits[~plan.available].any()
+            leaving = {start for start, _ in absent(plan)}
+            ends += sum(n.end in leaving for n in plan.needs)
+    assert ends > 10  # needs lapse at the door
+
+
+def test_silence_is_overdue_after_time_at_home_only():
+    """Spoken to just before leaving, the resident misses nothing until so many ticks at home have passed."""
+    users = living("p28", noise=0.0, absences=True)
+    plan = users.residents[0].plan
+    leaving, back = absent(plan)[0]
+    spoken = int(plan.available[: leaving - 10].sum())
+    late = [n for n, (_, _, marks, _) in enumerate(live(users, 350, lambda n: "A warm drink?" if n == spoken else ""))
+            if n > spoken and not marks & 4]
+    assert late[0] - spoken == pytest.approx(1.5 * users.residents[0].planner.interval_ticks, abs=2)
+    assert np.flatnonzero(plan.available)[late[0]] > back
+
+
+def test_absences_in_logs_metrics_and_replay(tmp_path):
+    env = gym.make("ProPerSim-v0", persona="p01", days=3, user_options={"absences": True}, log_dir=tmp_path).unwrapped
+    observation, over = env.reset(seed=0)[0], False
+    seen = [observation]
+    while not over:
+        observation, _, _, over, _ = env.step("A game before bed?" if len(seen) % 90 == 0 else "")
+        seen.append(observation)
+    (path,) = tmp_path.glob("*.jsonl")
+    episode = propersim_env.read_episode(path)
+    days = plans(3, absences=True)
+    assert [d.tick % 576 for d in episode.decisions()] == [t for plan in days for t in np.flatnonzero(plan.available).tolist()]
+    assert measure(episode).decisions.tolist() == [plan.available.sum() for plan in days]
+    diaries = [[a for a in day["activities"] if a[2] == "away"] for day in episode.days()]
+    assert [len(d) > 0 for d in diaries] == [len(absent(plan)) > 0 for plan in days]
+
+    replay = gym.make("ProPerSim-v0", persona="p01", days=3, user="replay", user_options={"log": str(path)}).unwrapped
+    again = [replay.reset(seed=0)[0]]
+    for n in range(1, len(seen)):
+        again.append(replay.step("A game before bed?" if n % 90 == 0 else "")[0])
+    assert again[:-1] == seen[:-1]
+
+
+def test_all_views_skip_absences_alike():
+    options = {"absences": True}
+    single = gym.make("ProPerSim-v0", persona="p09", days=2, user_options=options).unwrapped
+    vector = ProPerSimVectorEnv(2, persona=["p28", "p09"], days=2, user_options=options, autoreset=False)
+    two, user = propersim_env.raw_env(persona="p09", days=2), make_user("simulated", **options)
+    one = single.reset(seed=1)[0]
+    many = vector.reset(seed=[5, 1])[0]
+    two.reset(seed=1)
+    turn = user.reset(two.persona, 1)
+    over = False
+    while not over:
+        two.step(turn.to_action(int(two.machine.tick[0])))
+        assert one == many[1] == two.observe("assistant_0")["text"]
+        one, _, _, over, _ = single.step("")
+        many = vector.step(["", ""])[0]
+        two.step("")
+        turn = user.act("")
+
+
+def test_a_setting_without_occasions_says_what_is_missing(tmp_path, setting):
+    folder = shutil.copytree(setting.folder, tmp_path / "bare")
+    (folder / "occasions.json").unlink()
+    bare = load_persona("p01", load_setting(str(folder)))
+    living(bare)
+    with pytest.raises(DataError, match=r"occasions\.json: is missing, and the options absences"):
+        living(bare, absences=True)
+    table = json.loads((setting.folder / "occasions.json").read_text())
+    table["work_away"][0]["object"] = "gate"
+    (folder / "occasions.json").write_text(json.dumps(table))
+    with pytest.raises(DataError, match=r"work_away\[0\].object: no object 'gate'"):
+        living(bare, absences=True)

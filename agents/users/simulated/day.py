@@ -18,7 +18,10 @@ from propersim_env.setting import ActivityKind
 
 from .routine import Routine, Segment
 
-MINUTES = np.arange(TICKS_PER_DAY) * MINUTES_PER_TICK
+TICKS = np.arange(TICKS_PER_DAY)
+MINUTES = TICKS * MINUTES_PER_TICK
+CLOSED = ("away", "guests")
+"""Categories of activity during which nothing is wanted of an assistant: wants do not hold, and needs lapse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,9 @@ class DayPlan:
     """A day as arrays of shape ``(576,)``, and its activities and needs.
 
     Attributes:
-        wake, sleep: The resident is available in ticks ``[wake, sleep)``.
+        wake, sleep: The resident is awake in ticks ``[wake, sleep)``.
+        available: Whether the resident is awake and at home.
+        closes: First tick from this one on at which the resident is asleep, away or has guests.
         segment: Index into `segments` at each tick.
         want_bits: Wants whose situation holds, as bits.
         need_bits: Needs open (unless served), as bits.
@@ -52,6 +57,8 @@ class DayPlan:
     segments: list[Segment]
     wake: int
     sleep: int
+    available: NDArray[np.bool_]
+    closes: NDArray[np.int64]
     segment: NDArray[np.int16]
     want_bits: NDArray[np.int64]
     needs: list[Need]
@@ -134,13 +141,18 @@ class DayPlanner:
         for ahead in self._ahead:
             match[:-ahead] |= np.array([self.matches(s.kind) for s in segments], np.int64)[segment[ahead:]]
         want_bits = window_bits & match
-        want_bits[:wake] = want_bits[sleep:] = 0
+        awake = (wake <= TICKS) & (sleep > TICKS)
+        available = awake & ~at(segments, segment, "away")
+        closed = at(segments, segment, *CLOSED)
+        want_bits[~awake | closed] = 0
         timing = self.timing(segments, segment, day)
-        needs, need_bits = self._needs(need_draws.tolist(), want_bits, in_wanted, wake, sleep)
+        closes = following(closed, sleep)
+        needs, need_bits = self._needs(need_draws.tolist(), want_bits, in_wanted, closes)
         felt = np.where(0.75 + noise[0] > 0, need_bits, 0)
         return DayPlan(
-            day=day, segments=segments, wake=wake, sleep=sleep, segment=segment.astype(np.int16), want_bits=want_bits,
-            needs=needs, need_bits=need_bits, felt_bits=felt, timing=timing, preferred=timing + noise[1] > 0.3,
+            day=day, segments=segments, wake=wake, sleep=sleep, available=available, closes=closes,
+            segment=segment.astype(np.int16), want_bits=want_bits, needs=needs, need_bits=need_bits, felt_bits=felt,
+            timing=timing, preferred=timing + noise[1] > 0.3,
             overdue_after=(self.parameters.overdue_intervals * self.interval_ticks * (1 + noise[2])).astype(np.int64),
             noise=noise, uniform=uniform,
         )
@@ -157,7 +169,7 @@ class DayPlanner:
         return margin + np.where(fresh, p.breakpoint_bonus, -p.absorption_cost * absorption)
 
     def _needs(
-        self, draws: list[float], want_bits: NDArray[np.int64], in_wanted: NDArray[np.bool_], wake: int, sleep: int
+        self, draws: list[float], want_bits: NDArray[np.int64], in_wanted: NDArray[np.bool_], closes: NDArray[np.int64]
     ) -> tuple[list[Need], NDArray[np.int64]]:
         """Needs of the day: each begins where its want's situation holds, mostly in a wanted window."""
         p, wants = self.parameters, self.persona.wants
@@ -178,7 +190,7 @@ class DayPlanner:
                 continue  # the situation does not occur today
             start = int(ticks[int(place * ticks.size)])
             minutes = p.need_minutes[0] + (p.need_minutes[1] - p.need_minutes[0]) * length
-            end = min(start + round(minutes / MINUTES_PER_TICK), sleep)
+            end = min(start + round(minutes / MINUTES_PER_TICK), int(closes[start]))
             clash = any(n.want.topic == wants[i].topic and n.start < end and start < n.end for n in needs)
             if end - start >= 4 and not clash:
                 needs.append(Need(len(needs), wants[i], start, end))
@@ -186,6 +198,19 @@ class DayPlanner:
         for need in needs:
             bits[need.start : need.end] |= 1 << need.index
         return needs, bits
+
+
+def at(segments: list[Segment], segment: NDArray[np.int64], *categories: str) -> NDArray[np.bool_]:
+    """Whether an activity of these categories is done, at each tick."""
+    inside: NDArray[np.bool_] = np.array([s.kind.category in categories for s in segments])[segment]
+    return inside
+
+
+def following(mask: NDArray[np.bool_], end: int) -> NDArray[np.int64]:
+    """For each tick the first one from it on at which the mask holds; `end` if there is none before that."""
+    ticks = np.where(mask, TICKS, end)
+    first: NDArray[np.int64] = np.minimum(np.minimum.accumulate(ticks[::-1])[::-1], end)
+    return first
 
 
 def _mask(windows: tuple[Window, ...], day: int) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from propersim_env.persona import Persona
 
+from .absences import with_absences
 from .day import DayPlan, DayPlanner
 from .drift import drifted, progress
 from .rater import Rater
@@ -40,13 +41,18 @@ class Life:
         self.persona, self.seed = planner.persona, seed
         self.planner, self.rater = planner, rater
         self.drift: str = options["drift"]
+        self.absences: bool = options["absences"]
         self._done = 0.0
         self._then = (planner, rater)
 
     def on(self, day: int) -> Today:
         """The resident on the day with this number."""
         planner, rater = self._wishes(day)
-        return Today(planner.persona, planner, rater, planner.plan(self.seed, day))
+        persona, seed = planner.persona, self.seed
+        if not self.absences:
+            return Today(persona, planner, rater, planner.plan(seed, day))
+        segments = with_absences(planner.routine.day(seed, day), persona, planner.routine, seed, day, planner.parameters)
+        return Today(persona, planner, rater, planner.compile(segments, seed, day))
 
     def _wishes(self, day: int) -> tuple[DayPlanner, Rater]:
         """Planner and rater of the persona as it has drifted until that day."""

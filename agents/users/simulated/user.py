@@ -17,7 +17,7 @@ from propersim_env.persona import Persona
 from propersim_env.schema import read_json
 from propersim_env.setting import ActivityKind, Setting
 
-from .day import DayPlan, DayPlanner
+from .day import DayPlan, DayPlanner, following
 from .drift import KINDS
 from .encoder import Encoder
 from .life import Life
@@ -40,7 +40,7 @@ def text_reader(setting: Setting) -> TextReader:
 
 
 def compile_persona(persona: Persona, options: Mapping[str, Any]) -> tuple[DayPlanner, Rater]:
-    """Planner and rater of a persona under these options; kept for a while, because episodes are many and both have no state."""
+    """Planner and rater of a persona under these options; kept for a while: episodes are many, and both have no state."""
     return _compile(persona, json.dumps([options[name] for name in ("parameters", "noise", "trait_effects")], sort_keys=True))
 
 
@@ -106,7 +106,7 @@ class Resident:
     def _overlay(self, tick: int, minutes: float, topic: int) -> None:
         plan = self.plan
         start = tick + 1
-        end = min(start + max(1, round(minutes / 2.5)), plan.sleep)
+        end = min(start + max(1, round(minutes / 2.5)), int(plan.closes[tick]))
         if start >= end:
             return
         around = plan.segments[plan.segment[tick]].kind
@@ -163,19 +163,20 @@ class SimulatedUsers:
         trait_effects: Scale of the weakly evidenced trait effects.
         parameters: Changes to ``parameters.json`` and ``stress.json``, for sensitivity studies.
         drift: What the person wants changes over the episode: ``"slow"``, ``"abrupt"`` (on day 7) or ``"none"``.
+        absences: The resident leaves home for work and errands; nobody is asked or rated meanwhile.
     """
 
     def __init__(
         self, n: int = 1, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False,
-        trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None, drift: str = "none",
+        trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
     ) -> None:
         if noise < 0:
             raise ValueError(f"noise={noise} is negative; 0 switches it off, 1 is the calibrated size")
         if drift not in KINDS:
             raise ValueError(f"drift={drift!r}: choose one of {', '.join(map(repr, KINDS))}")
-        self.n, self.dismissal = n, dismissal
+        self.n, self.dismissal, self.absences = n, dismissal, absences
         self.options: dict[str, Any] = {"noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
-                                        "parameters": dict(parameters or {}), "drift": drift}
+                                        "parameters": dict(parameters or {}), "drift": drift, "absences": absences}
         load_parameters(self.options["parameters"])
         self.residents: list[Resident] = [None] * n  # type: ignore[list-item]
         self.activities = [Activity("", "")] * n
@@ -187,6 +188,7 @@ class SimulatedUsers:
         self._felt = np.zeros((n, TICKS_PER_DAY), np.int64)
         self._preferred = np.zeros((n, TICKS_PER_DAY), bool)
         self._overdue = np.zeros((n, TICKS_PER_DAY), np.int64)
+        self._resumes = np.zeros((n, TICKS_PER_DAY + 1), np.int64)
         self._rows = np.arange(n)
 
     def reset(self, i: int, persona: Persona, seed: int) -> UserTurn:
@@ -207,6 +209,8 @@ class SimulatedUsers:
     def _tabulate(self, i: int, plan: DayPlan) -> None:
         self._segment[i], self._felt[i] = plan.segment, plan.felt_bits
         self._preferred[i], self._overdue[i] = plan.preferred, plan.overdue_after
+        if self.absences:
+            self._resumes[i, :-1], self._resumes[i, -1] = following(plan.available, plan.sleep), plan.sleep
 
     def _look(self, i: int) -> None:
         resident = self.residents[i]
@@ -232,6 +236,8 @@ class SimulatedUsers:
         step = 1 if active is None else active
         self.awake += step
         self.tick = tick = tick + step
+        if self.absences:
+            self.tick = tick = self._resumes[rows, tick]
         diaries: dict[int, Mapping[str, Any]] = {}
         for i in (tick >= self.sleep).nonzero()[0].tolist():
             self.residents[i].next_day()
@@ -311,10 +317,10 @@ class SimulatedUser:
 
     def __init__(
         self, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False, trait_effects: float = 1.0,
-        parameters: Mapping[str, Any] | None = None, drift: str = "none",
+        parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
     ) -> None:
         self.users = self.batch(1, noise=noise, follow_through=follow_through, dismissal=dismissal,
-                                trait_effects=trait_effects, parameters=parameters, drift=drift)
+                                trait_effects=trait_effects, parameters=parameters, drift=drift, absences=absences)
 
     @staticmethod
     def batch(n: int, **options: Any) -> SimulatedUsers:
