@@ -12,8 +12,11 @@ import propersim_env
 from propersim_env.agents.users.simulated import SimulatedUsers
 from propersim_env.agents.users.simulated.absences import works_away
 from propersim_env.agents.users.simulated.drift import drifted
+from propersim_env.agents.users.simulated.events import event_on
+from propersim_env.agents.users.simulated.occasions import occasions
 from propersim_env.agents.users.simulated.parameters import STRESS_FILE, load_parameters
 from propersim_env.checks import check_user
+from propersim_env.clock import is_weekend
 from propersim_env.evaluation import report
 from propersim_env.evaluation.metrics import measure
 from propersim_env.evaluation.runner import RunPlan, execute, prepare
@@ -24,8 +27,9 @@ from propersim_env.schema import DataError
 from propersim_env.setting import load_setting
 from propersim_env.vector import ProPerSimVectorEnv
 
-OFF = {"drift": "none", "absences": False}
-VARIANTS = [{"drift": "slow"}, {"drift": "abrupt"}, {"absences": True}, {"drift": "abrupt", "absences": True}]
+OFF = {"drift": "none", "absences": False, "events": False}
+VARIANTS = [{"drift": "slow"}, {"drift": "abrupt"}, {"absences": True}, {"events": True},
+            {"drift": "abrupt", "absences": True, "events": True}]
 EVERY_VARIANT = pytest.mark.parametrize("options", VARIANTS, ids=lambda o: "-".join(f"{k}={v}" for k, v in o.items()))
 P = load_parameters()
 
@@ -120,8 +124,8 @@ def test_the_simulated_user_keeps_its_contract(options):
 def test_oracles_see_the_day_as_it_is(options, tmp_path):
     """In the second week the oracle, which plans with what it is bound to, still earns most; knowing the time alone, less."""
     names = ("oracle", "timing-oracle", "content-oracle", "schedule", "silent", "rate-matched")
-    plan = RunPlan(tmp_path / "run", names, tuple(select_personas("p01,p02,p05,p21,sampled:4")), (0,),
-                   RunConfig(10, user_options=options))
+    plan = RunPlan(tmp_path / "run", names, tuple(select_personas("p01,p05,p21,sampled:3")), (0,),
+                   RunConfig(9, user_options=options))
     assert execute(plan, prepare(plan)) == []
     utility = {r.name: r.columns["utility"] for r in report.summarise(plan.folder).results}
     assert utility["oracle"].mean == 1.0
@@ -297,7 +301,7 @@ def test_absences_in_logs_metrics_and_replay(tmp_path):
 
 
 def test_all_views_skip_absences_alike():
-    options = {"absences": True}
+    options = {"absences": True, "events": True}
     single = gym.make("ProPerSim-v0", persona="p09", days=2, user_options=options).unwrapped
     vector = ProPerSimVectorEnv(2, persona=["p28", "p09"], days=2, user_options=options, autoreset=False)
     two, user = propersim_env.raw_env(persona="p09", days=2), make_user("simulated", **options)
@@ -315,6 +319,134 @@ def test_all_views_skip_absences_alike():
         turn = user.act("")
 
 
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+def eventful(kind, persona, days=28, **options):
+    """Days of a persona on which there is such an event, of several episodes."""
+    found = []
+    for seed in range(4):
+        life = living(persona, seed, noise=0.0, events=True, **options).residents[0].life
+        found += [life.on(day) for day in range(days) if event_on(life.persona, seed, day, P) == kind]
+    return found
+
+
+def guests_in(plan):
+    """Ticks of a day with guests."""
+    return np.array([s.kind.category == "guests" for s in plan.segments])[plan.segment]
+
+
+def test_days_without_an_event_are_as_they_would_be():
+    kinds = []
+    for name in ("p01", "p07", "p22"):
+        for plain, plan in zip(plans(persona=name, seed=5), plans(persona=name, seed=5, events=True), strict=True):
+            kinds.append(event_on(load_persona(name), 5, plan.day, P))
+            assert (plain.noise == plan.noise).all()
+            assert (plain.wake, plain.sleep) == (plan.wake, plan.sleep)
+            special = kinds[-1] == "ill" or guests_in(plan).any()  # guests may find no time after work
+            assert (shown(plain) == shown(plan)) == (not special)
+    assert set(kinds) == {"", "ill", "guests"}
+
+
+def test_how_often_there_are_events():
+    personas = select_personas("sampled:150")
+    kinds = np.array([[event_on(p, 0, day, P) for day in range(28)] for p in personas])
+    begins = np.concatenate([kinds[:, :1] == "ill", (kinds[:, 1:] == "ill") & (kinds[:, :-1] != "ill")], axis=1)
+    assert begins[:, 3:].mean() == pytest.approx(P.ill_begins, rel=0.25)
+    weekend = np.array([is_weekend(day) for day in range(28)])
+    assert (kinds[:, weekend] == "guests").mean() == pytest.approx(P.guests_weekend, rel=0.25)
+    assert (kinds[:, ~weekend] == "guests").mean() == pytest.approx(P.guests_weekday, rel=0.25)
+
+
+@pytest.mark.parametrize("absences", [False, True])
+def test_a_day_with_guests(absences, catalogue_texts):
+    visits = 0
+    for name in ("p01", "p05", "p16", "p28"):
+        for today in eventful("guests", name, absences=absences):
+            plan = today.plan
+            stays = stretches(guests_in(plan))
+            assert len(stays) <= 1
+            if not stays:
+                continue  # no time is left after work
+            (start, end), visits = stays[0], visits + 1
+            assert {s.kind.room for s in plan.segments if s.kind.category == "guests"} == {"common_room"}
+            assert plan.available[start:end].all()
+            assert not plan.want_bits[start:end].any()
+            assert not plan.need_bits[start:end].any()
+            assert (plan.timing[start:end] < 0).all()
+            persona_from_dict(today.persona.to_dict(), today.persona.setting)
+            if absences:
+                assert all(back <= start for _, back in absent(plan) if back < end)
+    assert visits > 10
+
+
+def test_who_likes_to_host_wants_help_before_the_guests_come(setting):
+    help_with_it = [t.text for t in setting.catalogue if t.topic == "hosting"]
+    personas = select_personas("all")
+    likes = [p for p in personas if p.liking.get("hosting", 0.0) > P.hosting_liked][:2]
+    not_so = next(p for p in personas if p.liking.get("hosting", 0.0) < 0)
+    for persona, wanted in ((likes[0], True), (likes[1], True), (not_so, False)):
+        for today in eventful("guests", persona.id):
+            plan = today.plan
+            needs = [n for n in plan.needs if n.want.id == "before_guests"]
+            if not guests_in(plan).any():
+                assert not needs
+                continue
+            assert len(needs) == wanted
+            if needs:
+                need, come = needs[0], int(np.flatnonzero(guests_in(plan))[0])
+                assert need.end == come
+                assert 4 <= need.end - need.start <= 49
+                mind = living(persona).residents[0].mind
+                marks = [today.rater.judge(plan, need.start, mind, text) for text in help_with_it]
+                assert any(m.marks & 1 and m.serves >> need.index & 1 for m in marks)
+
+
+def test_a_day_of_illness(setting):
+    by_topic = {topic: [t.text for t in setting.catalogue if t.topic == topic][:6] for topic in ("fitness", "tidying", "sleep")}
+    days = 0
+    for name in ("p02", "p07", "p09", "p18", "p31"):
+        before = load_persona(name)
+        for today in eventful("ill", name):
+            plan, persona, days = today.plan, today.persona, days + 1
+            persona_from_dict(persona.to_dict(), setting)
+            assert persona.per_day == pytest.approx(before.per_day / 2)
+            inside = plan.segments[1:-1]
+            assert all(a.end == b.start for a, b in itertools.pairwise(plan.segments))
+            assert {s.kind.category for s in inside} <= {"rest", "eating", "washing"}
+            assert sum(s.end - s.start for s in inside if s.kind.category == "rest") > 500
+            assert not {n.want.topic for n in plan.needs} & {"fitness", "tidying", "gardening"}
+            mind = living(name).residents[0].mind
+            asleep = [s.kind.id == "ill_in_bed" for s in plan.segments]
+            tick = int(np.flatnonzero(np.array(asleep)[plan.segment])[0])
+            share = {k: np.mean([today.rater.judge(plan, tick, mind, text).marks & 1 for text in texts])
+                     for k, texts in by_topic.items()}
+            assert share["fitness"] == share["tidying"] == 0
+            assert share["sleep"] > 0.5 or before.liking.get("sleep", 0.0) < 0
+    assert days > 10
+
+
+def test_nobody_goes_out_when_ill():
+    for today in eventful("ill", "p21", absences=True):
+        assert not absent(today.plan)
+
+
+@pytest.mark.parametrize("kind", ["ill", "guests"])
+def test_a_branch_on_such_a_day_goes_on_exactly(kind, p01, catalogue_texts):
+    seed = next(s for s in range(99) if event_on(p01, s, 1, P) == kind and event_on(p01, s, 2, P) == "")
+    users = living(p01, seed, events=True, absences=True)
+    while users.day[0] < 1 or users.tick[0] < 420:
+        users.act([""])
+    users.act([catalogue_texts[0]])
+    branch = living("p02", 0, events=True, absences=True)
+    branch.set_state(0, json.loads(json.dumps(users.get_state(0))))
+    assert [branch.rate(0, t) for t in catalogue_texts[:20]] == [users.rate(0, t) for t in catalogue_texts[:20]]
+    assert live(branch, 400) == live(users, 400)
+
+
+# --- the setting's part -----------------------------------------------------------------------------------------------
+
+
 def test_a_setting_without_occasions_says_what_is_missing(tmp_path, setting):
     folder = shutil.copytree(setting.folder, tmp_path / "bare")
     (folder / "occasions.json").unlink()
@@ -327,3 +459,8 @@ def test_a_setting_without_occasions_says_what_is_missing(tmp_path, setting):
     (folder / "occasions.json").write_text(json.dumps(table))
     with pytest.raises(DataError, match=r"work_away\[0\].object: no object 'gate'"):
         living(bare, absences=True)
+    table["work_away"][0]["object"], table["topics"]["gentle"] = "door", ["slep"]
+    (folder / "occasions.json").write_text(json.dumps(table))
+    occasions.cache_clear()
+    with pytest.raises(DataError, match=r"topics.gentle: no topic 'slep'.*sleep"):
+        living(bare, events=True, absences=True)

@@ -5,6 +5,7 @@ Routine, needs, moments and noise are exogenous: two assistants that face the sa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -20,6 +21,8 @@ from .routine import Routine, Segment
 
 TICKS = np.arange(TICKS_PER_DAY)
 MINUTES = TICKS * MINUTES_PER_TICK
+ALONE = frozenset({"sleep", "guests"})
+"""Categories of activity during which everybody wants to be left alone."""
 CLOSED = ("away", "guests")
 """Categories of activity during which nothing is wanted of an assistant: wants do not hold, and needs lapse."""
 
@@ -124,8 +127,16 @@ class DayPlanner:
         segments = self.routine.day(seed, day)
         return self.compile(segments, seed, day)
 
-    def compile(self, segments: list[Segment], seed: int, day: int) -> DayPlan:
-        """Arrays of a day made of these segments."""
+    def compile(self, segments: list[Segment], seed: int, day: int, certain: Sequence[Want] = ()) -> DayPlan:
+        """Arrays of a day made of these segments.
+
+        Args:
+            segments: They tile the day, which begins and ends asleep.
+            seed: Of the episode; with `day` it decides the draws of noise and needs.
+            day: Number of the day.
+            certain: The last of the persona's wants, as far as a need comes of each for sure while it holds; the other needs
+                are drawn from the wants before.
+        """
         rng = stream(seed, self.persona.id, "day", day)
         noise = rng.standard_normal((4, TICKS_PER_DAY)) * self.sd[:, None]
         uniform, need_draws = rng.random(TICKS_PER_DAY), rng.random(256)
@@ -147,7 +158,7 @@ class DayPlanner:
         want_bits[~awake | closed] = 0
         timing = self.timing(segments, segment, day)
         closes = following(closed, sleep)
-        needs, need_bits = self._needs(need_draws.tolist(), want_bits, in_wanted, closes)
+        needs, need_bits = self._needs(need_draws.tolist(), want_bits, in_wanted, closes, certain)
         felt = np.where(0.75 + noise[0] > 0, need_bits, 0)
         return DayPlan(
             day=day, segments=segments, wake=wake, sleep=sleep, available=available, closes=closes,
@@ -161,7 +172,7 @@ class DayPlanner:
         """Margin of being spoken to at each tick of a day made of these segments."""
         p, persona = self.parameters, self.persona
         margin = self._windows[not applies("weekdays", day)][0].copy()
-        alone = persona.unwanted_activities | {"sleep"}
+        alone = persona.unwanted_activities | ALONE
         left_alone = [s.kind.id in alone or s.kind.category in alone for s in segments]
         margin[np.array(left_alone)[segment]] = p.timing_unwanted
         fresh = MINUTES - np.array([s.start for s in segments])[segment] <= p.breakpoint_minutes
@@ -169,18 +180,26 @@ class DayPlanner:
         return margin + np.where(fresh, p.breakpoint_bonus, -p.absorption_cost * absorption)
 
     def _needs(
-        self, draws: list[float], want_bits: NDArray[np.int64], in_wanted: NDArray[np.bool_], closes: NDArray[np.int64]
+        self, draws: list[float], want_bits: NDArray[np.int64], in_wanted: NDArray[np.bool_], closes: NDArray[np.int64],
+        certain: Sequence[Want],
     ) -> tuple[list[Need], NDArray[np.int64]]:
         """Needs of the day: each begins where its want's situation holds, mostly in a wanted window."""
         p, wants = self.parameters, self.persona.wants
+        drawn = len(wants) - len(certain)
+        needs: list[Need] = []
+        for k, want in enumerate(certain):
+            ticks = np.flatnonzero(want_bits >> drawn + k & 1)
+            if ticks.size:
+                gaps = np.flatnonzero(np.diff(ticks) > 1)  # the want holds until its occasion; before it one may be away
+                start = int(ticks[gaps[-1] + 1 if gaps.size else 0])
+                needs.append(Need(len(needs), want, start, int(ticks[-1]) + 1))
         u = iter(draws)
         rate = p.need_rate * self.persona.per_day
-        number = min(int(rate * (0.75 + 0.5 * next(u)) + next(u)), 24)
-        needs: list[Need] = []
+        number = min(int(rate * (0.75 + 0.5 * next(u)) + next(u)), 24) + len(needs)
         for _ in range(3 * number):  # a draw may fall on a situation that does not occur today, or on one taken already
             if len(needs) == number:
                 break
-            i = int(np.searchsorted(self._weights, next(u) * self._weights[-1] * 0.999999, side="right"))
+            i = int(np.searchsorted(self._weights, next(u) * self._weights[drawn - 1] * 0.999999, side="right"))
             holds = (want_bits >> i) & 1 == 1
             place, length = next(u), next(u)
             ticks = np.flatnonzero(holds & in_wanted)

@@ -15,6 +15,8 @@ from propersim_env.persona import Persona
 from .absences import with_absences
 from .day import DayPlan, DayPlanner
 from .drift import drifted, progress
+from .events import event_on, host, ill_day, ill_persona, visit
+from .occasions import splice
 from .rater import Rater
 
 
@@ -42,17 +44,28 @@ class Life:
         self.planner, self.rater = planner, rater
         self.drift: str = options["drift"]
         self.absences: bool = options["absences"]
+        self.events: bool = options["events"]
         self._done = 0.0
         self._then = (planner, rater)
 
     def on(self, day: int) -> Today:
         """The resident on the day with this number."""
         planner, rater = self._wishes(day)
-        persona, seed = planner.persona, self.seed
-        if not self.absences:
-            return Today(persona, planner, rater, planner.plan(seed, day))
-        segments = with_absences(planner.routine.day(seed, day), persona, planner.routine, seed, day, planner.parameters)
-        return Today(persona, planner, rater, planner.compile(segments, seed, day))
+        persona, seed, p = planner.persona, self.seed, planner.parameters
+        segments = planner.routine.day(seed, day)
+        event = event_on(persona, seed, day, p) if self.events else ""
+        if event == "ill":
+            segments, wishes = ill_day(segments, persona, seed, day), ill_persona(persona, p)
+        else:
+            if self.absences:
+                segments = with_absences(segments, persona, planner.routine, seed, day, p)
+            guests = visit(segments, persona, seed, day, p) if event else []
+            wishes = host(persona, guests[0].start, p) if guests else persona
+            segments = splice(segments, guests) if guests else segments
+        certain = wishes.wants[len(persona.wants) :] if event == "guests" else ()
+        if wishes is not persona:
+            planner, rater = planner.of(wishes), rater.of(wishes)
+        return Today(wishes, planner, rater, planner.compile(segments, seed, day, certain))
 
     def _wishes(self, day: int) -> tuple[DayPlanner, Rater]:
         """Planner and rater of the persona as it has drifted until that day."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from propersim_env.names import near_matches
 from propersim_env.schema import DataError
 from propersim_env.setting import ActivityKind, Setting, check_activity
 
@@ -18,9 +19,13 @@ SHORTEST = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Occasions:
-    """A setting's ``occasions.json``: activities by the occasion that they belong to."""
+    """A setting's ``occasions.json``: activities by the occasion that they belong to, topics that suit it, reasons in words."""
 
     work_away: tuple[ActivityKind, ...]
+    guests: tuple[ActivityKind, ...]
+    illness: tuple[ActivityKind, ...]
+    topics: Mapping[str, tuple[str, ...]]
+    whys: Mapping[str, tuple[str, ...]]
 
 
 @lru_cache(maxsize=8)
@@ -35,7 +40,16 @@ def occasions(setting: Setting) -> Occasions:
         raise DataError(str(path), "", "is missing, and the options absences, events and company need it",
                         "write one like that of the setting house, or leave these options off")
     table = setting.table("occasions")
-    return Occasions(_kinds(setting, table, "work_away", "away"))
+    for name, topics in table["topics"].items():
+        for topic in topics:
+            if topic not in setting.topic_index:
+                raise DataError(str(path), f"topics.{name}", f"no topic {topic!r}", near_matches(topic, setting.topic_ids))
+    away, guests, illness = (
+        _kinds(setting, table, name, category)
+        for name, category in (("work_away", "away"), ("guests", "guests"), ("illness", "rest"))
+    )
+    topics, whys = ({k: tuple(v) for k, v in table[name].items()} for name in ("topics", "whys"))
+    return Occasions(away, guests, illness, topics, whys)
 
 
 def _kinds(setting: Setting, table: dict[str, Any], name: str, category: str) -> tuple[ActivityKind, ...]:

@@ -164,19 +164,23 @@ class SimulatedUsers:
         parameters: Changes to ``parameters.json`` and ``stress.json``, for sensitivity studies.
         drift: What the person wants changes over the episode: ``"slow"``, ``"abrupt"`` (on day 7) or ``"none"``.
         absences: The resident leaves home for work and errands; nobody is asked or rated meanwhile.
+        events: There are days with guests and days of illness.
     """
 
     def __init__(
         self, n: int = 1, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False,
         trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
+        events: bool = False,
     ) -> None:
         if noise < 0:
             raise ValueError(f"noise={noise} is negative; 0 switches it off, 1 is the calibrated size")
         if drift not in KINDS:
             raise ValueError(f"drift={drift!r}: choose one of {', '.join(map(repr, KINDS))}")
         self.n, self.dismissal, self.absences = n, dismissal, absences
-        self.options: dict[str, Any] = {"noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
-                                        "parameters": dict(parameters or {}), "drift": drift, "absences": absences}
+        self.options: dict[str, Any] = {
+            "noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
+            "parameters": dict(parameters or {}), "drift": drift, "absences": absences, "events": events,
+        }
         load_parameters(self.options["parameters"])
         self.residents: list[Resident] = [None] * n  # type: ignore[list-item]
         self.activities = [Activity("", "")] * n
@@ -318,9 +322,12 @@ class SimulatedUser:
     def __init__(
         self, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False, trait_effects: float = 1.0,
         parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
+        events: bool = False,
     ) -> None:
-        self.users = self.batch(1, noise=noise, follow_through=follow_through, dismissal=dismissal,
-                                trait_effects=trait_effects, parameters=parameters, drift=drift, absences=absences)
+        self.users = self.batch(
+            1, noise=noise, follow_through=follow_through, dismissal=dismissal, trait_effects=trait_effects,
+            parameters=parameters, drift=drift, absences=absences, events=events,
+        )
 
     @staticmethod
     def batch(n: int, **options: Any) -> SimulatedUsers:
