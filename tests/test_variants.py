@@ -27,9 +27,9 @@ from propersim_env.schema import DataError
 from propersim_env.setting import load_setting
 from propersim_env.vector import ProPerSimVectorEnv
 
-OFF = {"drift": "none", "absences": False, "events": False}
-VARIANTS = [{"drift": "slow"}, {"drift": "abrupt"}, {"absences": True}, {"events": True},
-            {"drift": "abrupt", "absences": True, "events": True}]
+OFF = {"drift": "none", "absences": False, "events": False, "company": False}
+VARIANTS = [{"drift": "slow"}, {"drift": "abrupt"}, {"absences": True}, {"events": True}, {"company": True},
+            {"drift": "abrupt", "absences": True, "events": True, "company": True}]
 EVERY_VARIANT = pytest.mark.parametrize("options", VARIANTS, ids=lambda o: "-".join(f"{k}={v}" for k, v in o.items()))
 P = load_parameters()
 
@@ -58,9 +58,10 @@ def plans(days=21, persona="p01", seed=0, **options):
 
 def shown(plan):
     """Everything in a plan that an assistant can meet."""
+    others = plan.company and [plan.company.seen(tick) for tick in range(576)]
     arrays = (plan.segment, plan.available, plan.want_bits, plan.need_bits, plan.felt_bits, plan.timing, plan.preferred,
               plan.overdue_after, plan.noise, plan.uniform)
-    return plan.segments, [(n.want, n.start, n.end) for n in plan.needs], [a.tolist() for a in arrays]
+    return plan.segments, [(n.want, n.start, n.end) for n in plan.needs], [a.tolist() for a in arrays], others
 
 
 def test_every_number_of_the_variants_has_a_source():
@@ -196,9 +197,11 @@ def test_slow_drift_goes_step_by_step():
     assert rates == sorted(rates) or rates == sorted(rates, reverse=True)
 
 
-def test_unknown_drift_is_refused():
+def test_unknown_values_are_refused():
     with pytest.raises(ValueError, match="drift='fast': choose one of 'none', 'slow', 'abrupt'"):
         SimulatedUsers(1, drift="fast")
+    with pytest.raises(ValueError, match="absences='no': write true or false"):
+        SimulatedUsers(1, absences="no")
 
 
 # --- absences ---------------------------------------------------------------------------------------------------------
@@ -293,15 +296,24 @@ def test_absences_in_logs_metrics_and_replay(tmp_path):
     diaries = [[a for a in day["activities"] if a[2] == "away"] for day in episode.days()]
     assert [len(d) > 0 for d in diaries] == [len(absent(plan)) > 0 for plan in days]
 
-    replay = gym.make("ProPerSim-v0", persona="p01", days=3, user="replay", user_options={"log": str(path)}).unwrapped
-    again = [replay.reset(seed=0)[0]]
-    for n in range(1, len(seen)):
-        again.append(replay.step("A game before bed?" if n % 90 == 0 else "")[0])
-    assert again[:-1] == seen[:-1]
+
+@EVERY_VARIANT
+def test_a_log_is_replayed_as_it_was_seen(options, tmp_path):
+    def lived(**how):
+        env = gym.make("ProPerSim-v0", persona="p01", days=9, **how).unwrapped
+        seen, over = [env.reset(seed=3)[0]], False
+        while not over:
+            observation, _, _, over, _ = env.step("A game before bed?" if len(seen) % 90 == 0 else "")
+            seen.append(observation)
+        return seen
+
+    seen = lived(user_options=options, log_dir=tmp_path)
+    (path,) = tmp_path.glob("*.jsonl")
+    assert lived(user="replay", user_options={"log": str(path)})[:-1] == seen[:-1]
 
 
 def test_all_views_skip_absences_alike():
-    options = {"absences": True, "events": True}
+    options = {"absences": True, "events": True, "company": True}
     single = gym.make("ProPerSim-v0", persona="p09", days=2, user_options=options).unwrapped
     vector = ProPerSimVectorEnv(2, persona=["p28", "p09"], days=2, user_options=options, autoreset=False)
     two, user = propersim_env.raw_env(persona="p09", days=2), make_user("simulated", **options)
@@ -433,7 +445,7 @@ def test_nobody_goes_out_when_ill():
 
 @pytest.mark.parametrize("kind", ["ill", "guests"])
 def test_a_branch_on_such_a_day_goes_on_exactly(kind, p01, catalogue_texts):
-    seed = next(s for s in range(99) if event_on(p01, s, 1, P) == kind and event_on(p01, s, 2, P) == "")
+    seed = next(s for s in range(999) if event_on(p01, s, 1, P) == kind and event_on(p01, s, 2, P) == "")
     users = living(p01, seed, events=True, absences=True)
     while users.day[0] < 1 or users.tick[0] < 420:
         users.act([""])
@@ -442,6 +454,87 @@ def test_a_branch_on_such_a_day_goes_on_exactly(kind, p01, catalogue_texts):
     branch.set_state(0, json.loads(json.dumps(users.get_state(0))))
     assert [branch.rate(0, t) for t in catalogue_texts[:20]] == [users.rate(0, t) for t in catalogue_texts[:20]]
     assert live(branch, 400) == live(users, 400)
+
+
+# --- company ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_observation_says_what_the_other_does():
+    options = {"company": True, "absences": True}
+    env = gym.make("ProPerSim-v0", persona="p01", user_options=options, render_mode="ansi").unwrapped
+    observation, _ = env.reset(seed=0)
+    alone = 0
+    for _ in range(700):
+        tick = int(env.machine.tick[0])
+        plan = env.users.residents[0].plan
+        other = plan.company.segments[plan.company.segment[tick % 576]]
+        if other.kind.category == "away":
+            alone += 1
+            assert "Also at home" not in observation
+        else:
+            room = env.source.setting.room_names[other.kind.room].lower()
+            assert f"). Also at home: {plan.company.name} is {other.text} ({room}). " in observation
+            assert "Also" in env.render()
+        observation = env.step("")[0]
+    assert 0 < alone < 600
+    env = gym.make("ProPerSim-v0", persona="p01").unwrapped
+    assert "Also at home" not in env.reset(seed=0)[0]
+
+
+def test_who_the_other_is():
+    names = [{plan.company.name for plan in plans(3, "p01", seed, company=True)} for seed in range(6)]
+    assert all(len(n) == 1 for n in names)
+    assert len(set.union(*names)) > 3
+    assert "Zuleica" not in set.union(*names)
+
+
+def test_company_leaves_the_resident_s_own_day_alone():
+    for plain, plan in zip(plans(7), plans(7, company=True), strict=True):
+        together = plan.company.together
+        assert plain.segments == plan.segments
+        assert plain.needs == plan.needs
+        assert np.allclose(plain.timing - plan.timing, P.company_timing * together)
+        rooms = [s.kind.room for s in plan.segments]
+        theirs = [s.kind.room for s in plan.company.segments]
+        same = [rooms[a] == theirs[b] for a, b in zip(plan.segment, plan.company.segment, strict=True)]
+        assert (together == (same & plan.available & plan.company.around)).all()
+        assert 0.05 < together[plan.available].mean() < 0.8
+
+
+def test_in_company_the_resident_is_harder_to_interrupt_and_private_matters_are_out_of_place(setting):
+    topics = {True: {"money", "self_care"}, False: {"cooking", "games"}}
+    texts = {private: [t.text for t in setting.catalogue if t.topic in names] for private, names in topics.items()}
+    lost, busy = {True: [], False: []}, []
+    for name in ("p01", "p05", "p11", "p20", "p28"):
+        here, alone = (living(name, noise=0.0, company=c).residents[0] for c in (True, False))
+        ticks = np.flatnonzero(here.plan.company.together)
+        for tick in (ticks[0], ticks[ticks.size // 2]):
+            here.tick = alone.tick = int(tick)
+            for private, candidates in texts.items():
+                for text in candidates[::3]:
+                    a, b = alone.judge(text), here.judge(text)
+                    assert (a.marks & 5, a.margins[0]) == (b.marks & 5, b.margins[0])  # preference and frequency stay
+                    assert b.marks & 10 & ~a.marks == 0
+                    lost[private].append(b.margins[3] < a.margins[3])
+                    assert (b.terms[3] == "company") == (a.margins[3] > 0 >= b.margins[3])
+                    assert (b.terms[1] == "company") == (a.margins[1] > 0 >= b.margins[1])
+                    busy.append(b.terms[1] == "company")
+                    if "company" in b.terms:
+                        reasons = here.rating(b).reasons
+                        assert reasons["timing" if b.terms[1] == "company" else "communication"]
+    assert np.mean(lost[True]) > 0.8
+    assert np.mean(lost[False]) < 0.1
+    assert any(busy)
+    assert not all(busy)
+
+
+def test_a_breach_of_privacy_is_worse_before_others():
+    resident = living("p01", noise=0.0, company=True).residents[0]
+    resident.tick = int(np.flatnonzero(resident.plan.company.together)[0])
+    text = "I read your private messages, so shall we cook what your sister asked you for?"
+    heard = resident.rater.hear(text)
+    assert "privacy" in heard.reading.flags
+    assert resident.judge(text).margins[3] == pytest.approx(heard.communication - P.company_private)
 
 
 # --- the setting's part -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from propersim_env.seeding import stream
 from propersim_env.setting import ActivityKind
 
 from .routine import Routine, Segment
+
+if TYPE_CHECKING:
+    from .company import Company
 
 TICKS = np.arange(TICKS_PER_DAY)
 MINUTES = TICKS * MINUTES_PER_TICK
@@ -54,6 +58,7 @@ class DayPlan:
         overdue_after: Waking ticks without a recommendation after which silence is overdue.
         noise: Shape ``(4, 576)``, noise on the margin of each dimension.
         uniform: Shape ``(576,)``, decides reactions.
+        company: The second resident, if there is one.
     """
 
     day: int
@@ -72,6 +77,7 @@ class DayPlan:
     overdue_after: NDArray[np.int64]
     noise: NDArray[np.float64]
     uniform: NDArray[np.float64]
+    company: Company | None = None
 
 
 class DayPlanner:
@@ -143,8 +149,7 @@ class DayPlanner:
         if self.parameters.noise_stream:
             fresh = stream(seed, self.persona.id, "noise", self.parameters.noise_stream, day)
             noise, uniform = fresh.standard_normal((4, TICKS_PER_DAY)) * self.sd[:, None], fresh.random(TICKS_PER_DAY)
-        starts = np.array([s.start for s in segments])
-        segment = np.searchsorted(starts, MINUTES, side="right") - 1
+        segment = tick_segments(segments)
         wake = int(np.searchsorted(segment, 1))
         sleep = int(np.searchsorted(segment, len(segments) - 1))
         _, window_bits, in_wanted = self._windows[not applies("weekdays", day)]
@@ -167,6 +172,15 @@ class DayPlanner:
             overdue_after=(self.parameters.overdue_intervals * self.interval_ticks * (1 + noise[2])).astype(np.int64),
             noise=noise, uniform=uniform,
         )
+
+    def retime(self, plan: DayPlan) -> None:
+        """Compute anew what follows from activities, in a plan in which they or the company were changed."""
+        segment = plan.segment.astype(np.int64)
+        plan.timing = self.timing(plan.segments, segment, plan.day)
+        if plan.company is not None:
+            plan.company.meet(plan.segments, segment, plan.available)
+            plan.timing -= self.parameters.company_timing * plan.company.together
+        plan.preferred = plan.timing + plan.noise[1] > 0.3
 
     def timing(self, segments: list[Segment], segment: NDArray[np.int64], day: int) -> NDArray[np.float64]:
         """Margin of being spoken to at each tick of a day made of these segments."""
@@ -219,7 +233,12 @@ class DayPlanner:
         return needs, bits
 
 
-def at(segments: list[Segment], segment: NDArray[np.int64], *categories: str) -> NDArray[np.bool_]:
+def tick_segments(segments: Sequence[Segment]) -> NDArray[np.int64]:
+    """Index of the segment at each tick of a day, shape ``(576,)``."""
+    return np.searchsorted(np.array([s.start for s in segments]), MINUTES, side="right") - 1
+
+
+def at(segments: Sequence[Segment], segment: NDArray[np.int64], *categories: str) -> NDArray[np.bool_]:
     """Whether an activity of these categories is done, at each tick."""
     inside: NDArray[np.bool_] = np.array([s.kind.category in categories for s in segments])[segment]
     return inside

@@ -13,6 +13,7 @@ from typing import Any
 from propersim_env.persona import Persona
 
 from .absences import with_absences
+from .company import Housemate
 from .day import DayPlan, DayPlanner
 from .drift import drifted, progress
 from .events import event_on, host, ill_day, ill_persona, visit
@@ -45,6 +46,7 @@ class Life:
         self.drift: str = options["drift"]
         self.absences: bool = options["absences"]
         self.events: bool = options["events"]
+        self.housemate = Housemate(self.persona, seed, self.absences, planner.parameters) if options["company"] else None
         self._done = 0.0
         self._then = (planner, rater)
 
@@ -65,7 +67,11 @@ class Life:
         certain = wishes.wants[len(persona.wants) :] if event == "guests" else ()
         if wishes is not persona:
             planner, rater = planner.of(wishes), rater.of(wishes)
-        return Today(wishes, planner, rater, planner.compile(segments, seed, day, certain))
+        plan = planner.compile(segments, seed, day, certain)
+        if self.housemate is not None:
+            plan.company = self.housemate.on(day)
+            planner.retime(plan)
+        return Today(wishes, planner, rater, plan)
 
     def _wishes(self, day: int) -> tuple[DayPlanner, Rater]:
         """Planner and rater of the persona as it has drifted until that day."""

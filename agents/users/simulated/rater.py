@@ -201,13 +201,16 @@ class Rater:
         timing, term_t = self._timing(day, tick, fatigue)
         gap, dose = now - mind.last_tick, self.dose(mind, now)
         frequency, term_f = self._frequency(gap, dose)
+        manner, term_c = heard.communication, heard.communication_term
+        if day.company is not None and day.company.together[tick]:
+            manner, term_c = self._before_others(heard, day.company.private)
         noise = day.noise
         margins = (
             preference + float(noise[0, tick]), timing + float(noise[1, tick]), frequency + float(noise[2, tick]),
-            heard.communication + float(noise[3, tick]),
+            manner + float(noise[3, tick]),
         )
-        raw = (preference, timing, frequency, heard.communication)
-        names = (term_p, term_t, term_f, heard.communication_term)
+        raw = (preference, timing, frequency, manner)
+        names = (term_p, term_t, term_f, term_c)
         marks = (margins[0] > 0) | (margins[1] > 0) << 1 | (margins[2] > 0) << 2 | (margins[3] > 0) << 3
         terms = [n if (m > 0) == (r > 0) else "noise" for m, r, n in zip(margins, raw, names, strict=True)]
         understood = marks if topic >= 0 else marks & ~1  # what is not understood cannot be taken up
@@ -217,6 +220,14 @@ class Rater:
             serves=serves if marks & 1 else 0, gap_minutes=gap * MINUTES_PER_TICK if mind.delivered else -1.0, dose=dose,
             fatigue=fatigue,
         )
+
+    def _before_others(self, heard: Heard, private: frozenset[int]) -> tuple[float, str]:
+        """Margin and term of a text's wording where another person hears it."""
+        p, margin, term = self.p, heard.communication, heard.communication_term
+        open_to_all = "privacy" not in heard.reading.flags and sum(m for k, m in heard.topics if k in private) < p.company_share
+        if open_to_all:
+            return margin, term
+        return margin - p.company_private, "company" if margin - p.company_private <= 0 < margin else term
 
     def _preference(
         self, day: DayPlan, tick: int, mind: Mind, heard: Heard, now: int
@@ -261,8 +272,12 @@ class Rater:
         segment = day.segments[day.segment[tick]]
         fresh = tick * MINUTES_PER_TICK - segment.start <= p.breakpoint_minutes
         window = base - (p.breakpoint_bonus if fresh else -p.absorption_cost * segment.kind.absorption)
+        crowded = p.company_timing if day.company is not None and day.company.together[tick] else 0.0
+        window += crowded
         if base - felt <= 0 < base:
             term = "fatigue"
+        elif base <= 0 < base + crowded:
+            term = "company"
         elif window <= p.timing_unwanted + 1e-9:
             term = "unwanted"
         elif window >= p.timing_wanted - 1e-9:

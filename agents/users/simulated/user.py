@@ -116,8 +116,7 @@ class Resident:
         segment = Segment(start * 2.5, end * 2.5, kind, f"trying out what was suggested ({name})")
         plan.segments.append(segment)
         plan.segment[start:end] = len(plan.segments) - 1
-        plan.timing = self.planner.timing(plan.segments, plan.segment.astype(np.int64), plan.day)
-        plan.preferred = plan.timing + plan.noise[1] > 0.3
+        self.planner.retime(plan)
 
     def rating(self, judgement: Judgement) -> Rating:
         """A judgement in words and terms."""
@@ -142,12 +141,19 @@ class Resident:
     def diary(self) -> dict[str, Any]:
         """What the log keeps of the day that begins."""
         plan = self.plan
+
+        def clock(segment: Segment) -> str:
+            return time_text(int(np.ceil(segment.start / 2.5)))
+
+        others = {} if plan.company is None else {
+            "company": [[clock(s), plan.company.said_of(i)] for i, s in enumerate(plan.company.segments)],
+        }
         return {
             "wake": time_text(plan.wake), "sleep": time_text(plan.sleep) if plan.sleep < TICKS_PER_DAY else "24:00",
-            "activities": [[time_text(int(np.ceil(s.start / 2.5))), s.kind.id, s.kind.category, s.text, s.kind.room]
-                           for s in plan.segments],
+            "activities": [[clock(s), s.kind.id, s.kind.category, s.text, s.kind.room] for s in plan.segments],
             "needs": [{"id": n.index, "want": n.want.id, "topic": n.want.topic, "from": n.start, "to": n.end}
                       for n in plan.needs],
+            **others,
         }
 
 
@@ -165,21 +171,26 @@ class SimulatedUsers:
         drift: What the person wants changes over the episode: ``"slow"``, ``"abrupt"`` (on day 7) or ``"none"``.
         absences: The resident leaves home for work and errands; nobody is asked or rated meanwhile.
         events: There are days with guests and days of illness.
+        company: A second resident shares the home.
     """
 
     def __init__(
         self, n: int = 1, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False,
         trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
-        events: bool = False,
+        events: bool = False, company: bool = False,
     ) -> None:
         if noise < 0:
             raise ValueError(f"noise={noise} is negative; 0 switches it off, 1 is the calibrated size")
         if drift not in KINDS:
             raise ValueError(f"drift={drift!r}: choose one of {', '.join(map(repr, KINDS))}")
+        for name, value in (("absences", absences), ("events", events), ("company", company)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{name}={value!r}: write true or false")
         self.n, self.dismissal, self.absences = n, dismissal, absences
         self.options: dict[str, Any] = {
             "noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
             "parameters": dict(parameters or {}), "drift": drift, "absences": absences, "events": events,
+            "company": company,
         }
         load_parameters(self.options["parameters"])
         self.residents: list[Resident] = [None] * n  # type: ignore[list-item]
@@ -212,15 +223,18 @@ class SimulatedUsers:
 
     def _tabulate(self, i: int, plan: DayPlan) -> None:
         self._segment[i], self._felt[i] = plan.segment, plan.felt_bits
+        if plan.company is not None:  # what is seen changes with what either of them does
+            self._segment[i] = plan.segment * len(plan.company.segments) + plan.company.segment
         self._preferred[i], self._overdue[i] = plan.preferred, plan.overdue_after
         if self.absences:
             self._resumes[i, :-1], self._resumes[i, -1] = following(plan.available, plan.sleep), plan.sleep
 
     def _look(self, i: int) -> None:
-        resident = self.residents[i]
-        self.segment[i] = index = self._segment[i, self.tick[i]]
-        segment = resident.plan.segments[index]
-        self.activities[i] = Activity(segment.text, segment.kind.room, segment.kind.object)
+        plan, tick = self.residents[i].plan, int(self.tick[i])
+        self.segment[i] = self._segment[i, tick]
+        segment = plan.segments[plan.segment[tick]]
+        others = "" if plan.company is None else plan.company.seen(tick)
+        self.activities[i] = Activity(segment.text, segment.kind.room, segment.kind.object, others)
 
     def act(self, heard: Sequence[str], active: NDArray[np.bool_] | None = None) -> UserTurns:
         """Rate the last decisions and move every active resident to its next waking tick."""
@@ -322,11 +336,11 @@ class SimulatedUser:
     def __init__(
         self, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False, trait_effects: float = 1.0,
         parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
-        events: bool = False,
+        events: bool = False, company: bool = False,
     ) -> None:
         self.users = self.batch(
             1, noise=noise, follow_through=follow_through, dismissal=dismissal, trait_effects=trait_effects,
-            parameters=parameters, drift=drift, absences=absences, events=events,
+            parameters=parameters, drift=drift, absences=absences, events=events, company=company,
         )
 
     @staticmethod
