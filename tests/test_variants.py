@@ -197,6 +197,25 @@ def test_slow_drift_goes_step_by_step():
     assert rates == sorted(rates) or rates == sorted(rates, reverse=True)
 
 
+def test_what_was_learned_before_the_drift_fails_after_it(setting):
+    """Where a want has changed, a text on its old topic seldom earns the preference mark that one on the new topic earns."""
+    texts = {topic: next(t.text for t in setting.catalogue if t.topic == topic) for topic in setting.topic_ids}
+    marks = {"old": [], "new": []}
+    for persona in select_personas("8"):
+        resident = living(persona, noise=0.0, drift="abrupt").residents[0]
+        before = {today.id: old.topic for today, old in zip(resident.life.on(9).persona.wants, persona.wants, strict=True)}
+        for day in range(7, 14):
+            resident.enter(day)
+            for need in resident.plan.needs:
+                if before[need.want.id] != need.want.topic:
+                    resident.tick = need.start
+                    marks["old"].append(resident.judge(texts[before[need.want.id]]).marks & 1)
+                    marks["new"].append(resident.judge(texts[need.want.topic]).marks & 1)
+    assert len(marks["new"]) > 50
+    assert np.mean(marks["new"]) > 0.9
+    assert np.mean(marks["old"]) < 0.4
+
+
 def test_unknown_values_are_refused():
     with pytest.raises(ValueError, match="drift='fast': choose one of 'none', 'slow', 'abrupt'"):
         SimulatedUsers(1, drift="fast")
