@@ -17,6 +17,7 @@ from propersim_env.protocols import UserBatch
 from propersim_env.registry import Specification, make_users
 from propersim_env.rendering import Scene, render
 from propersim_env.spaces import Unicode
+from propersim_env.what_if import Explanation, WhatIf, best_moment, counterfactual, explanation
 
 
 class ProPerSimEnv(gym.Env[str, str]):
@@ -135,6 +136,48 @@ class ProPerSimEnv(gym.Env[str, str]):
     def rate(self, text: str) -> Rating:
         """How the resident would rate this text (``""``: silence) now; nothing is delivered and nothing changes."""
         return self.users.rate(0, text)
+
+    def explain(self, text: str) -> Explanation:
+        """Why the resident would rate this text (``""``: silence) now as it would. Privileged, as `rate` and `what_if`."""
+        return explanation(self.machine, 0, self.users, 0, text)
+
+    def what_if(
+        self, text: str, *, minutes_later: float = 0, shorter: bool = False, topic: str = "", tone: str = "",
+        instead: str | None = None, noise: str | int = "same",
+    ) -> WhatIf:
+        """How the resident would rate another decision than to say this text now; nothing is delivered, nothing changes.
+
+        Exact: the rating is the one that a branch of this environment would get. It is privileged information, for studies
+        and for learning from logs: an assistant that is compared with others must not ask while it acts.
+
+        Args:
+            text: The base case; ``""`` is silence.
+            minutes_later: After so many waking minutes of silence (rounded up to ticks of 2.5), over the night if need be.
+            shorter: A shorter text: the longest prefix of whole sentences within the resident's limit, else the shortest
+                text of the catalogue on the same topic.
+            topic: A text of the catalogue on this topic, the nearest in meaning, in the tone that is heard in `text` if there
+                is one; ``"other"`` takes the most welcome of the other topics.
+            tone: A text of the catalogue in this tone and on the topic that is heard in `text` (or on `topic`), the nearest in
+                meaning; ``"other"`` takes the best liked of the other tones.
+            instead: This text (``""``: silence).
+            noise: ``"same"`` (of that moment), ``"none"``, ``"fresh"``, or n for the n-th fresh draw.
+
+        Raises:
+            TypeError: The user cannot explain itself.
+            ValueError: Two changes of the text at once, an unknown topic or tone, no such text, or a moment after the end.
+
+        Example:
+            >>> env = ProPerSimEnv(persona="p01", days=1)
+            >>> observation, info = env.reset(seed=0)
+            >>> env.what_if("Ginger tea with honey before you record?", minutes_later=20).waited
+            8
+        """
+        return counterfactual(self.machine, 0, self.users, 0, text, minutes_later=minutes_later, shorter=shorter, topic=topic,
+                              tone=tone, instead=instead, noise=noise)
+
+    def best_moment(self, text: str, *, within_minutes: float = 120) -> WhatIf:
+        """The earliest of the next waking minutes at which this text would be rated best, if nothing is said until then."""
+        return best_moment(self.machine, 0, self.users, 0, text, within_minutes=within_minutes)
 
     def render(self) -> Any:
         """Draw the moment: text (``ansi``), text on the terminal (``human``), or the floor plan (``rgb_array``)."""

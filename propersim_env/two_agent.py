@@ -25,6 +25,7 @@ from propersim_env.persona import Persona
 from propersim_env.rendering import Scene, render
 from propersim_env.seeding import derive
 from propersim_env.spaces import Unicode
+from propersim_env.what_if import Explanation, WhatIf, best_moment, counterfactual, explanation
 
 LONGEST_SKIP = 2 * TICKS_PER_DAY
 """Ticks that a user can skip with one action, asleep or away."""
@@ -177,6 +178,18 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
             ended.update(dict.fromkeys(self.agents, True))
         else:
             self.machine.assistant_turn((action,))
+
+    def explain(self, user: Any, text: str) -> Explanation:
+        """Why `user`, the agent that plays ``user_0`` here, would rate this text at its present moment as it would."""
+        return explanation(self.machine, 0, user, text)
+
+    def what_if(self, user: Any, text: str, **changes: Any) -> WhatIf:
+        """How that user would rate another decision; changes as in `propersim_env.single_agent.ProPerSimEnv.what_if`."""
+        return counterfactual(self.machine, 0, user, text, **changes)
+
+    def best_moment(self, user: Any, text: str, *, within_minutes: float = 120) -> WhatIf:
+        """The best moment for a text with that user, as in `propersim_env.single_agent.ProPerSimEnv.best_moment`."""
+        return best_moment(self.machine, 0, user, text, within_minutes=within_minutes)
 
     def render(self) -> Any:
         """Draw the moment in the render mode that was chosen."""

@@ -20,6 +20,7 @@ from propersim_env.messages import Rating
 from propersim_env.persona import Persona
 from propersim_env.registry import Specification, make_users
 from propersim_env.spaces import Unicode
+from propersim_env.what_if import Explanation, WhatIf, best_moment, counterfactual, explanation
 
 
 class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.float64]]):
@@ -155,6 +156,18 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
     def rate(self, i: int, text: str) -> Rating:
         """How the resident of home i would rate this text now; nothing is delivered and nothing changes."""
         return self.users.rate(i, text)
+
+    def explain(self, i: int, text: str) -> Explanation:
+        """Why the resident of home i would rate this text now as it would."""
+        return explanation(self.machine, i, self.users, i, text)
+
+    def what_if(self, i: int, text: str, **changes: Any) -> WhatIf:
+        """How the resident of home i would rate another decision; changes as in `ProPerSimEnv.what_if`."""
+        return counterfactual(self.machine, i, self.users, i, text, **changes)
+
+    def best_moment(self, i: int, text: str, *, within_minutes: float = 120) -> WhatIf:
+        """The best moment for a text in home i, as in `ProPerSimEnv.best_moment`."""
+        return best_moment(self.machine, i, self.users, i, text, within_minutes=within_minutes)
 
     def get_state(self, i: int) -> dict[str, Any]:
         """State of home i, in the form of `ProPerSimEnv.get_state`."""

@@ -10,7 +10,7 @@ import pytest
 
 from propersim_env.agents.users.simulated import SimulatedUsers
 from propersim_env.agents.users.simulated.parameters import FILE, load_parameters
-from propersim_env.agents.users.simulated.user import REASONS
+from propersim_env.agents.users.simulated.reasons import FACTS, REASONS
 from propersim_env.evaluation import report
 from propersim_env.evaluation.runner import RunPlan, execute, prepare
 from propersim_env.evaluation.units import RunConfig
@@ -35,9 +35,10 @@ def test_every_number_has_a_source():
 
 
 def test_every_term_has_a_sentence():
+    known = {*FACTS, "tone", "words", "limit", "since", "until", "waited", "interval"}
     for terms in REASONS.values():
         for sentence in terms.values():
-            sentence.format(topic="Music", why="a calm evening")
+            sentence.format_map(dict.fromkeys(known, "a calm evening"))
 
 
 @pytest.mark.parametrize("name", BUNDLED)

@@ -137,6 +137,21 @@ def test_oracles_see_the_day_as_it_is(options, tmp_path):
     assert utility["rate-matched"].mean < min(utility["timing-oracle"].mean, utility["content-oracle"].mean)
 
 
+@EVERY_VARIANT
+def test_explanations_add_up_and_counterfactuals_are_exact(options, catalogue_texts):
+    users = living("p05", 4, **options)
+    for n in range(9 * 380):
+        text = catalogue_texts[11 * n % 700]
+        if n % 97 == 0:
+            margins = users.resident(0).judge(text).margins
+            assert list(users.explain(0, text).margins.values()) == pytest.approx(margins, abs=1e-9)
+            later = users.what_if(0, text, minutes_later=50)
+            branch = users.branch(0)
+            live(branch, 20)
+            assert (later.tick, later.rating) == (branch.resident(0).now, branch.rate(0, text))
+        users.act([text if n % 40 == 0 else ""])
+
+
 # --- drift ------------------------------------------------------------------------------------------------------------
 
 

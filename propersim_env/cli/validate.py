@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from propersim_env.cli.console import ERR, OUT, add_common, print_json
 from propersim_env.cli.validate_cases import run_cases
+
+if TYPE_CHECKING:
+    from propersim_env.evaluation.validity import Value
 
 EPILOG = """\
 examples:
@@ -28,7 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "validate", help="check the simulated user against published numbers", epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Run the validity checks V1-V17 and the noise floor; print values beside thresholds.",
+        description="Run the validity checks V1-V17, what tricks earn, and the noise floor; print values beside thresholds.",
     )
     parser.add_argument("--checks", default="", metavar="V1,V3,…", help="which; default: all")
     parser.add_argument("--size", choices=["small", "full"], default="small", help="how much to simulate; default: small")
@@ -55,18 +60,32 @@ def run_checks(options: argparse.Namespace) -> int:
 
     names = [name.strip() for name in options.checks.split(",") if name.strip()]
     with ERR.status("validating …") as status:
-        values = validity.run(names, options.size, lambda name: status.update(f"validating: {name} …"))
+        values = validity.run(names, options.size, lambda name: status.update(f"validating: {name} …"),
+                              None if options.json else show)
         written = card.save(values, options.size, options.out) if options.out else []
     if options.json:
         print_json({"size": options.size, "summary": card.summary(values), "values": [v.as_json() for v in values],
                     "files": [str(path) for path in written]})
     else:
-        table = Table("check", "what", "value", "passes when", "passed", "measured on")
-        for v in values:
-            passed = {True: "yes", False: "no", None: ""}[v.passed]
-            table.add_row(v.check, v.name, card.number(v.value), v.demanded(), passed, v.measured)
-        OUT.print(table)
         OUT.print(card.summary(values))
         for path in written:
             OUT.print(f"wrote {path}", soft_wrap=True)
     return 1 if any(v.passed is False for v in values) else 0
+
+
+def show(name: str, values: Sequence[Value]) -> None:
+    """Print the values of one check beside their thresholds."""
+    from propersim_env.evaluation import validity
+    from propersim_env.evaluation.validity import card
+
+    OUT.print(f"{name}  {validity.title(name)}", style="bold")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for column in ("right", "left", "left", "left"):
+        table.add_column(justify=column)  # type: ignore[arg-type]
+    for v in values:
+        table.add_row(f"  {card.number(v.value)}", v.demanded(), {True: "passes", False: "FAILS", None: ""}[v.passed], v.name,
+                      style="red" if v.passed is False else None)
+    OUT.print(table)
+    for measured in dict.fromkeys(v.measured for v in values):
+        OUT.print(f"  on {measured}", style="dim")
+    OUT.print()

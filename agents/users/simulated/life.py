@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
+from propersim_env.clock import MINUTES_PER_TICK, TICKS_PER_DAY, time_text
 from propersim_env.persona import Persona
 
 from .absences import with_absences
@@ -19,6 +21,7 @@ from .drift import drifted, progress
 from .events import event_on, host, ill_day, ill_persona, visit
 from .occasions import splice
 from .rater import Rater
+from .routine import Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +84,19 @@ class Life:
             self._then = (self.planner.of(persona), self.rater.of(persona)) if done else (self.planner, self.rater)
             self._done = done
         return self._then
+
+
+def diary(plan: DayPlan) -> dict[str, Any]:
+    """What the log keeps of a day, as JSON values."""
+
+    def clock(segment: Segment) -> str:
+        return time_text(ceil(segment.start / MINUTES_PER_TICK))
+
+    kept = {
+        "wake": time_text(plan.wake), "sleep": time_text(plan.sleep) if plan.sleep < TICKS_PER_DAY else "24:00",
+        "activities": [[clock(s), s.kind.id, s.kind.category, s.text, s.kind.room] for s in plan.segments],
+        "needs": [{"id": n.index, "want": n.want.id, "topic": n.want.topic, "from": n.start, "to": n.end} for n in plan.needs],
+    }
+    if plan.company is not None:
+        kept["company"] = [[clock(s), plan.company.said_of(i)] for i, s in enumerate(plan.company.segments)]
+    return kept

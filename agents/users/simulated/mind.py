@@ -22,12 +22,13 @@ class Mind:
 
     __slots__ = (
         "bad", "delivered", "dose", "embeddings", "fatigue", "habituation", "habituation_tick", "heard_tick", "last_tick",
-        "satiation", "satiation_tick", "served", "slots", "texts",
+        "satiation", "satiation_tick", "served", "slots", "texts", "today",
     )
 
     def __init__(self, n_topics: int) -> None:
         self.last_tick = NEVER
         self.delivered = 0
+        self.today = 0
         self.dose = 0.0
         self.fatigue = 0.0
         self.habituation = [0.0] * n_topics

@@ -120,8 +120,7 @@ class SituationRater:
                  weights: Mapping[str, float] | None = None) -> None:
         """Compile the document; `weights` replaces those of preference."""
         self.document, self.setting, self.reader = document, setting, reader
-        self.numbers, defaults = situation_numbers(), load_parameters()
-        self.p = load_parameters({"flag_costs": {**defaults.flag_costs, **self.numbers["flag_costs"]}})
+        self.numbers, self.p = situation_numbers(), load_parameters()
         self.weights = dict(weights or self.numbers["weights"])
         self.rubric = compile_rubric(document, reader)
         self.persona: Persona = persona_from_dict(to_persona_dict(self.rubric, setting), setting, document.source)
@@ -146,7 +145,7 @@ class SituationRater:
         preference, why, features, decided = self._preference(rubric, situation, text, reading)
         timing, when = self._timing(rubric, situation)
         frequency, often = self._frequency(rubric, situation)
-        margin, term = self.law._communication(self._spoken(text, reading))
+        margin, term = self.law.communication(self._spoken(text, reading))
         values = (preference, timing, frequency, int(margin > 0))
         return CaseRating(dict(zip(DIMENSIONS, values, strict=True)),
                           dict(zip(DIMENSIONS, (why, when, often, term), strict=True)), features, decided)
@@ -270,7 +269,7 @@ class SituationRater:
             return 1, "ok: nothing came today"
         agos = sorted(ago for ago, _ in situation.received)
         dose = sum(exp(-ago / 60 / self.p.dose_hours) for ago in agos)
-        margin, term = self.law._frequency(agos[0] / MINUTES_PER_TICK, dose)
+        margin, term = self.law.frequency(agos[0] / MINUTES_PER_TICK, dose)
         rate, spoken = rubric.rate, [situation.minute - ago for ago in agos]
         slot = next((s for s in rate.slots if s.holds(situation.minute)), None)
         if slot and any(slot.holds(int(m)) for m in spoken):

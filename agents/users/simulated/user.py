@@ -5,31 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from propersim_env.clock import TICKS_PER_DAY, time_text
+from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.messages import ALL_MARKS, DIMENSIONS, Activity, Rating, UserTurn, UserTurns
 from propersim_env.persona import Persona
-from propersim_env.schema import read_json
 from propersim_env.setting import ActivityKind, Setting
+from propersim_env.what_if import Explanation, WhatIf
 
+from . import counterfactuals
 from .day import DayPlan, DayPlanner, following
 from .drift import KINDS
 from .encoder import Encoder
-from .life import Life
+from .explain import explain, explain_silence
+from .life import Life, diary
 from .mind import Mind
 from .parameters import load_parameters
 from .rater import Judgement, Rater
 from .reader import TextReader
+from .reasons import sentences, silence
 from .routine import Segment
-
-REASONS: dict[str, dict[str, str]] = {
-    k: v for k, v in read_json(Path(__file__).with_name("reasons.json")).items() if k in DIMENSIONS
-}
 
 
 @lru_cache(maxsize=4)
@@ -58,6 +56,9 @@ class Resident:
     Attributes:
         life: All days of the episode; ``life.persona`` is the persona at the beginning.
     """
+
+    persona: Persona
+    rater: Rater
 
     def __init__(self, persona: Persona, seed: int, options: Mapping[str, Any]) -> None:
         self.seed, self.options = seed, options
@@ -121,13 +122,10 @@ class Resident:
     def rating(self, judgement: Judgement) -> Rating:
         """A judgement in words and terms."""
         persona, topics = self.persona, self.persona.setting.topics
-        topic = topics[judgement.topic].name if judgement.topic >= 0 else ""
-        why = persona.wants[judgement.want].why if judgement.want >= 0 else ""
-        reasons, terms = {}, dict[str, Any]()
-        for name, term, margin in zip(DIMENSIONS, judgement.terms, judgement.margins, strict=True):
-            sentence = REASONS[name][term]
-            reasons[name] = sentence.format(topic=topic, why=why) if "{" in sentence else sentence
-            terms[name] = [term, round(margin, 3)]
+        terms: dict[str, Any] = {
+            name: [term, round(margin, 3)]
+            for name, term, margin in zip(DIMENSIONS, judgement.terms, judgement.margins, strict=True)
+        }
         if judgement.topic >= 0:
             terms["topic"] = topics[judgement.topic].id
         if judgement.want >= 0:
@@ -136,25 +134,11 @@ class Resident:
             terms["serves"] = [n.index for n in self.plan.needs if judgement.serves >> n.index & 1]
         terms.update(gap_minutes=judgement.gap_minutes, dose=round(judgement.dose, 3),
                      fatigue=round(judgement.fatigue, 3))
-        return Rating(judgement.marks, judgement.reaction, reasons, terms)
+        return Rating(judgement.marks, judgement.reaction, sentences(self, judgement), terms)
 
     def diary(self) -> dict[str, Any]:
         """What the log keeps of the day that begins."""
-        plan = self.plan
-
-        def clock(segment: Segment) -> str:
-            return time_text(int(np.ceil(segment.start / 2.5)))
-
-        others = {} if plan.company is None else {
-            "company": [[clock(s), plan.company.said_of(i)] for i, s in enumerate(plan.company.segments)],
-        }
-        return {
-            "wake": time_text(plan.wake), "sleep": time_text(plan.sleep) if plan.sleep < TICKS_PER_DAY else "24:00",
-            "activities": [[clock(s), s.kind.id, s.kind.category, s.text, s.kind.room] for s in plan.segments],
-            "needs": [{"id": n.index, "want": n.want.id, "topic": n.want.topic, "from": n.start, "to": n.end}
-                      for n in plan.needs],
-            **others,
-        }
+        return diary(self.plan)
 
 
 class SimulatedUsers:
@@ -287,14 +271,36 @@ class SimulatedUsers:
             return resident.rating(resident.judge(text))
         unmet = int(self._felt[i, tick] & ~self.served[i])
         missed = bool(unmet) and bool(self._preferred[i, tick])
-        late = bool(self.awake[i] - self.heard_awake[i] > self._overdue[i, tick])
-        want = next((n.want for n in resident.plan.needs if unmet >> n.index & 1), None)
-        terms = {"preference": ["need_open" if unmet else "silent_ok"],
-                 "timing": ["missed_moment" if missed else "silent_ok"],
-                 "frequency": ["overdue" if late else "silent_ok"], "communication": ["silent_ok"]}
-        reasons = {k: REASONS[k][v[0]].format(why=want.why if want else "") for k, v in terms.items()}
+        waited = int(self.awake[i] - self.heard_awake[i])
+        late = bool(waited > self._overdue[i, tick])
+        need = next((n for n in resident.plan.needs if unmet >> n.index & 1), None)
+        terms = ("need_open" if unmet else "silent_ok", "missed_moment" if missed else "silent_ok",
+                 "overdue" if late else "silent_ok", "silent_ok")
+        reasons = silence(resident, terms, need, waited)
         marks = ALL_MARKS - bool(unmet) - 2 * missed - 4 * late
-        return Rating(marks, "none", {k: v for k, v in reasons.items() if v}, terms)
+        return Rating(marks, "none", {k: v for k, v in reasons.items() if v},
+                      {name: [term] for name, term in zip(DIMENSIONS, terms, strict=True)})
+
+    def explain(self, i: int, text: str) -> Explanation:
+        """Why home i would rate a candidate (``""``: silence) now as it would."""
+        resident = self.resident(i)
+        return explain(resident, text) if text else explain_silence(resident, self.rate(i, ""),
+                                                                    int(self.awake[i] - self.heard_awake[i]))
+
+    def what_if(self, i: int, text: str, **changes: Any) -> WhatIf:
+        """How home i would rate a changed decision; changes as in `propersim_env.single_agent.ProPerSimEnv.what_if`."""
+        return counterfactuals.what_if(self, i, text, **changes)
+
+    def best_moment(self, i: int, text: str, **limits: Any) -> WhatIf:
+        """The earliest moment soon at which home i rates a text best; see `counterfactuals.best_moment`."""
+        return counterfactuals.best_moment(self, i, text, **limits)
+
+    def branch(self, i: int, **changes: Any) -> SimulatedUsers:
+        """A copy of home i alone, to go on from here unseen; `changes` replace options."""
+        branch = SimulatedUsers(1, dismissal=self.dismissal, **{**self.options, **changes})
+        branch.residents[0] = self.residents[i]
+        branch.set_state(0, self.get_state(i))
+        return branch
 
     def resident(self, i: int) -> Resident:
         """Privileged access to the resident of home i, for oracles and studies."""
@@ -312,8 +318,9 @@ class SimulatedUsers:
 
     def set_state(self, i: int, state: Mapping[str, Any]) -> None:
         """Restore what `get_state` gave."""
-        setting = self.residents[i].persona.setting
-        persona = Persona(state["persona"], setting)
+        persona = self.residents[i].life.persona
+        if persona.data != state["persona"]:
+            persona = Persona(state["persona"], persona.setting)
         resident = self.residents[i] = Resident(persona, state["seed"], self.options)
         resident.enter(state["day"])
         resident.mind.set_state(state["mind"], resident.rater.reader.read)
@@ -359,6 +366,18 @@ class SimulatedUser:
     def rate(self, text: str) -> Rating:
         """Judge a candidate now, without consequences."""
         return self.users.rate(0, text)
+
+    def explain(self, text: str) -> Explanation:
+        """Why a candidate would be rated now as it would."""
+        return self.users.explain(0, text)
+
+    def what_if(self, text: str, **changes: Any) -> WhatIf:
+        """How a changed decision would be rated; changes as in `propersim_env.single_agent.ProPerSimEnv.what_if`."""
+        return self.users.what_if(0, text, **changes)
+
+    def best_moment(self, text: str, **limits: Any) -> WhatIf:
+        """The earliest moment soon at which a text is rated best; limits as in `counterfactuals.best_moment`."""
+        return self.users.best_moment(0, text, **limits)
 
     def resident(self) -> Resident:
         """Privileged access, for oracles and studies."""

@@ -24,7 +24,7 @@ class Value:
     """One measured value.
 
     Attributes:
-        check: ``"V1"``… or ``"noise floor"``.
+        check: ``"V1"``…, ``"gaming"`` or ``"noise floor"``.
         name: What was measured, in a few words.
         value: The measurement.
         threshold: A number, or (low, high) where the direction is ``"within"``; None where nothing is demanded.
