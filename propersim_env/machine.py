@@ -146,6 +146,8 @@ class Machine:
         room = persona.setting.room_names.get(activity.room, activity.room) if persona else activity.room
         where = f" ({room.lower()})" if room else ""
         self._doing[i] = f"The resident is {activity.text}{where}." if activity.text else ""
+        if activity.company:
+            self._doing[i] += f" Also at home: {activity.company}."
 
     def _reward(self, turns: UserTurns) -> None:
         totals = TOTALS[turns.marks & 15]

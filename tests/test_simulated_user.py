@@ -1,7 +1,9 @@
 """The simulated user: days that make sense, judgements that follow from the persona, and no reward for silence or chatter."""
 
+import gc
 import itertools
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from propersim_env.evaluation import report
 from propersim_env.evaluation.runner import RunPlan, execute, prepare
 from propersim_env.evaluation.units import RunConfig
 from propersim_env.persona import load_persona, select_personas
+from propersim_env.population import sample_persona
 
 BUNDLED = [f"p{i:02d}" for i in range(1, 33)]
 
@@ -232,3 +235,16 @@ def test_silence_and_chatter_end_clearly_below_serving_needs(tmp_path):
         assert utility["rate-matched"].high < utility[weaker].low
     assert utility["fixed-rate"].high < 0.4
     assert utility["always"].high < -5
+
+
+def test_residents_of_long_ago_are_let_go(setting):
+    """Training on sampled personas meets thousands of them; what was compiled for each must not stay for ever."""
+    users = SimulatedUsers(1)
+    first = sample_persona(0, 0, setting)
+    gone = weakref.ref(first)
+    users.reset(0, first, 0)
+    del first
+    for i in range(1, 300):
+        users.reset(0, sample_persona(0, i, setting), 0)
+    gc.collect()
+    assert gone() is None

@@ -65,7 +65,7 @@ def _no_decision(episode: Episode, decisions: list[Decision], tick: int) -> str:
     if not decisions:
         return f"{where}: the log has none"
     near = min(decisions, key=lambda d: abs(d.tick - tick)).tick
-    return (f"{where}: the resident slept, or the episode was over; the nearest decision is at tick {near} (day "
+    return (f"{where}: the resident slept or was away, or the episode was over; the nearest decision is at tick {near} (day "
             f"{near // TICKS_PER_DAY}, {moment_text(near)})")
 
 

@@ -123,7 +123,10 @@ def _timing(resident: Resident, judgement: Judgement) -> tuple[Parts, Words]:
     rater, plan, tick = resident.rater, resident.plan, resident.tick
     moment, fresh = rater.moment(plan, tick)
     term, said = _window_words(resident)
-    parts, words = {term: float(plan.timing[tick]) - moment}, {term: said}
+    crowded = rater.crowded(plan, tick)
+    parts, words = {term: float(plan.timing[tick]) - moment + crowded}, {term: said}
+    if crowded and plan.company is not None:
+        parts["company"], words["company"] = -crowded, f"not alone: {plan.company.seen(tick)}"
     segment = plan.segments[plan.segment[tick]]
     if fresh:
         parts["breakpoint"] = moment
@@ -178,6 +181,9 @@ def _frequency(resident: Resident, judgement: Judgement) -> tuple[Parts, Words]:
 def _communication(resident: Resident, judgement: Judgement) -> tuple[Parts, Words]:
     rater, reading = resident.rater, judgement.heard.reading
     parts = {name: value for name, value in rater.communication_parts(reading) if value}
+    overheard = rater.overheard(resident.plan, resident.tick, judgement.heard)
+    if overheard:
+        parts["company"] = -overheard
     tone = rater.main_tone(reading)
     tone_name = resident.persona.setting.tones[tone].name.lower()
     known = {

@@ -17,7 +17,7 @@ from propersim_env.clock import MINUTES_PER_TICK, TICKS_PER_DAY, TICKS_PER_HOUR,
 from propersim_env.persona import Persona
 from propersim_env.setting import ActivityKind
 
-from .day import DayPlan
+from .day import ALONE, DayPlan
 from .mind import NEVER, Mind
 from .reader import Reading, TextReader
 from .reasons import named_windows, wording_reason
@@ -79,7 +79,7 @@ class Rater:
     def __init__(
         self, persona: Persona, parameters: SimpleNamespace, reader: TextReader, trait_effects: float = 1.0
     ) -> None:
-        self.persona, self.p, self.reader = persona, parameters, reader
+        self.persona, self.p, self.reader, self.trait_effects = persona, parameters, reader, trait_effects
         p, setting = parameters, persona.setting
         self.topic_ids = setting.topic_ids
         self.liking = [persona.liking.get(t, 0.0) for t in self.topic_ids]
@@ -98,8 +98,14 @@ class Rater:
         self.boundaries = frozenset(persona.communication["boundaries"])
         self._values: dict[tuple[tuple[str, ...], int], list[TopicValue]] = {}
         self._heard: dict[str, Heard] = {}
-        self._alone = persona.unwanted_activities | {"sleep"}
+        self._alone = persona.unwanted_activities | ALONE
         self._windows: dict[int, list[str]] = {}
+
+    def of(self, persona: Persona) -> Rater:
+        """The rater of the same person with other wishes, but the same manner: what was heard before need not be read anew."""
+        other = Rater(persona, self.p, self.reader, self.trait_effects)
+        other._heard = self._heard
+        return other
 
     def hear(self, text: str) -> Heard:
         """Read a text once and keep what this persona makes of it (bounded memo)."""
@@ -223,13 +229,16 @@ class Rater:
         timing, term_t = self._timing(day, tick, fatigue)
         gap, dose = now - mind.last_tick, self.dose(mind, now)
         frequency, term_f = self.frequency(gap, dose)
+        manner, term_c = heard.communication, heard.communication_term
+        if day.company is not None:
+            manner, term_c = self._before_others(day, tick, heard)
         noise = day.noise
         margins = (
             preference + float(noise[0, tick]), timing + float(noise[1, tick]), frequency + float(noise[2, tick]),
-            heard.communication + float(noise[3, tick]),
+            manner + float(noise[3, tick]),
         )
-        raw = (preference, timing, frequency, heard.communication)
-        names = (term_p, term_t, term_f, heard.communication_term)
+        raw = (preference, timing, frequency, manner)
+        names = (term_p, term_t, term_f, term_c)
         marks = (margins[0] > 0) | (margins[1] > 0) << 1 | (margins[2] > 0) << 2 | (margins[3] > 0) << 3
         terms = [n if (m > 0) == (r > 0) else "noise" for m, r, n in zip(margins, raw, names, strict=True)]
         understood = marks if topic >= 0 else marks & ~1  # what is not understood cannot be taken up
@@ -239,6 +248,22 @@ class Rater:
             serves=serves if marks & 1 else 0, gap_minutes=gap * MINUTES_PER_TICK if mind.delivered else -1.0, dose=dose,
             fatigue=fatigue, heard=heard, today=self.today(mind, now), repeat_ticks=repeat,
         )
+
+    def crowded(self, day: DayPlan, tick: int) -> float:
+        """Timing margin lost at a tick because somebody else is in the room."""
+        return float(self.p.company_timing) if day.company is not None and day.company.together[tick] else 0.0
+
+    def overheard(self, day: DayPlan, tick: int, heard: Heard) -> float:
+        """Communication margin lost at a tick because somebody else hears what is private."""
+        if day.company is None or not day.company.together[tick]:
+            return 0.0
+        share = sum(mass for k, mass in heard.topics if k in day.company.private)
+        return float(self.p.company_private) if "privacy" in heard.reading.flags or share >= self.p.company_share else 0.0
+
+    def _before_others(self, day: DayPlan, tick: int, heard: Heard) -> tuple[float, str]:
+        """Margin and term of a text's wording, where somebody else may hear it."""
+        margin = heard.communication - self.overheard(day, tick, heard)
+        return margin, "company" if margin <= 0 < heard.communication else heard.communication_term
 
     def _preference(
         self, day: DayPlan, tick: int, mind: Mind, heard: Heard, now: int
@@ -306,9 +331,12 @@ class Rater:
         base = float(day.timing[tick])
         felt = self.felt(fatigue)
         moment, fresh = self.moment(day, tick)
-        window = base - moment
+        crowded = self.crowded(day, tick)
+        window = base - moment + crowded
         if base - felt <= 0 < base:
             term = "fatigue"
+        elif base <= 0 < base + crowded:
+            term = "company"
         elif window <= p.timing_unwanted + 1e-9:
             term = "unwanted"
         elif window >= p.timing_wanted - 1e-9:

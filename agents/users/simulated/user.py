@@ -6,21 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from propersim_env.clock import TICKS_PER_DAY, time_text
+from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.messages import ALL_MARKS, DIMENSIONS, Activity, Rating, UserTurn, UserTurns
 from propersim_env.persona import Persona
 from propersim_env.setting import ActivityKind, Setting
 from propersim_env.what_if import Explanation, WhatIf
 
 from . import counterfactuals
-from .day import DayPlan, DayPlanner
+from .day import DayPlan, DayPlanner, following
+from .drift import KINDS
 from .encoder import Encoder
 from .explain import explain, explain_silence
+from .life import Life, diary
 from .mind import Mind
 from .parameters import load_parameters
 from .rater import Judgement, Rater
@@ -36,44 +37,48 @@ def text_reader(setting: Setting) -> TextReader:
     return TextReader(setting.topics, setting.tones, prototypes, Encoder.load())
 
 
-_compiled: WeakKeyDictionary[Persona, dict[str, tuple[DayPlanner, Rater]]] = WeakKeyDictionary()
-
-
 def compile_persona(persona: Persona, options: Mapping[str, Any]) -> tuple[DayPlanner, Rater]:
-    """Planner and rater of a persona under these options; made once, because episodes are many and both have no state."""
-    key = json.dumps(options, sort_keys=True)
-    known = _compiled.setdefault(persona, {})
-    if key not in known:
-        parameters = load_parameters(options["parameters"])
-        reader = text_reader(persona.setting)
-        known[key] = (DayPlanner(persona, parameters, options["noise"]),
-                      Rater(persona, parameters, reader, options["trait_effects"]))
-    return known[key]
+    """Planner and rater of a persona under these options; kept for a while: episodes are many, and both have no state."""
+    return _compile(persona, json.dumps([options[name] for name in ("parameters", "noise", "trait_effects")], sort_keys=True))
+
+
+@lru_cache(maxsize=256)
+def _compile(persona: Persona, options: str) -> tuple[DayPlanner, Rater]:
+    changes, noise, trait_effects = json.loads(options)
+    parameters = load_parameters(changes)
+    reader = text_reader(persona.setting)
+    return DayPlanner(persona, parameters, noise), Rater(persona, parameters, reader, trait_effects)
 
 
 class Resident:
-    """One resident: persona, planner, rater, today's plan and memory. Oracles are bound to this."""
+    """One resident: today's persona, planner, rater and plan, and the memory. Oracles are bound to this.
+
+    Attributes:
+        life: All days of the episode; ``life.persona`` is the persona at the beginning.
+    """
 
     persona: Persona
     rater: Rater
 
     def __init__(self, persona: Persona, seed: int, options: Mapping[str, Any]) -> None:
-        self.persona, self.seed = persona, seed
-        self.options = options
-        self.planner, self.rater = compile_persona(persona, options)
-        self.parameters = self.planner.parameters
+        self.seed, self.options = seed, options
+        planner, rater = compile_persona(persona, options)
+        self.life = Life(planner, rater, seed, options)
+        self.parameters = planner.parameters
         self.mind = Mind(len(persona.setting.topics))
-        self.tick = 0
-        self.plan = self.planner.plan(seed, 0)
+        self.enter(0)
+
+    def enter(self, day: int) -> None:
+        """Wake up on the day with this number; the memory stays as it is."""
+        today = self.life.on(day)
+        self.persona, self.planner, self.rater, self.plan = today.persona, today.planner, today.rater, today.plan
         self.tick = self.plan.wake
         self.followed: list[list[Any]] = []
 
     def next_day(self) -> None:
         """Wake up on the next day."""
-        self.plan = self.planner.plan(self.seed, self.plan.day + 1)
-        self.tick = self.plan.wake
+        self.enter(self.plan.day + 1)
         self.mind.served = 0
-        self.followed = []
 
     @property
     def now(self) -> int:
@@ -102,7 +107,7 @@ class Resident:
     def _overlay(self, tick: int, minutes: float, topic: int) -> None:
         plan = self.plan
         start = tick + 1
-        end = min(start + max(1, round(minutes / 2.5)), plan.sleep)
+        end = min(start + max(1, round(minutes / 2.5)), int(plan.closes[tick]))
         if start >= end:
             return
         around = plan.segments[plan.segment[tick]].kind
@@ -112,8 +117,7 @@ class Resident:
         segment = Segment(start * 2.5, end * 2.5, kind, f"trying out what was suggested ({name})")
         plan.segments.append(segment)
         plan.segment[start:end] = len(plan.segments) - 1
-        plan.timing = self.planner.timing(plan.segments, plan.segment.astype(np.int64), plan.day)
-        plan.preferred = plan.timing + plan.noise[1] > 0.3
+        self.planner.retime(plan)
 
     def rating(self, judgement: Judgement) -> Rating:
         """A judgement in words and terms."""
@@ -134,14 +138,7 @@ class Resident:
 
     def diary(self) -> dict[str, Any]:
         """What the log keeps of the day that begins."""
-        plan = self.plan
-        return {
-            "wake": time_text(plan.wake), "sleep": time_text(plan.sleep) if plan.sleep < TICKS_PER_DAY else "24:00",
-            "activities": [[time_text(int(np.ceil(s.start / 2.5))), s.kind.id, s.kind.category, s.text, s.kind.room]
-                           for s in plan.segments],
-            "needs": [{"id": n.index, "want": n.want.id, "topic": n.want.topic, "from": n.start, "to": n.end}
-                      for n in plan.needs],
-        }
+        return diary(self.plan)
 
 
 class SimulatedUsers:
@@ -154,18 +151,31 @@ class SimulatedUsers:
             the routine is the same whatever the assistant does.
         dismissal: The resident may dismiss the assistant for good, which ends the episode.
         trait_effects: Scale of the weakly evidenced trait effects.
-        parameters: Changes to ``parameters.json``, for sensitivity studies.
+        parameters: Changes to ``parameters.json`` and ``stress.json``, for sensitivity studies.
+        drift: What the person wants changes over the episode: ``"slow"``, ``"abrupt"`` (on day 7) or ``"none"``.
+        absences: The resident leaves home for work and errands; nobody is asked or rated meanwhile.
+        events: There are days with guests and days of illness.
+        company: A second resident shares the home.
     """
 
     def __init__(
         self, n: int = 1, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False,
-        trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None,
+        trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
+        events: bool = False, company: bool = False,
     ) -> None:
         if noise < 0:
             raise ValueError(f"noise={noise} is negative; 0 switches it off, 1 is the calibrated size")
-        self.n, self.dismissal = n, dismissal
-        self.options: dict[str, Any] = {"noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
-                        "parameters": dict(parameters or {})}
+        if drift not in KINDS:
+            raise ValueError(f"drift={drift!r}: choose one of {', '.join(map(repr, KINDS))}")
+        for name, value in (("absences", absences), ("events", events), ("company", company)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{name}={value!r}: write true or false")
+        self.n, self.dismissal, self.absences = n, dismissal, absences
+        self.options: dict[str, Any] = {
+            "noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
+            "parameters": dict(parameters or {}), "drift": drift, "absences": absences, "events": events,
+            "company": company,
+        }
         load_parameters(self.options["parameters"])
         self.residents: list[Resident] = [None] * n  # type: ignore[list-item]
         self.activities = [Activity("", "")] * n
@@ -177,6 +187,7 @@ class SimulatedUsers:
         self._felt = np.zeros((n, TICKS_PER_DAY), np.int64)
         self._preferred = np.zeros((n, TICKS_PER_DAY), bool)
         self._overdue = np.zeros((n, TICKS_PER_DAY), np.int64)
+        self._resumes = np.zeros((n, TICKS_PER_DAY + 1), np.int64)
         self._rows = np.arange(n)
 
     def reset(self, i: int, persona: Persona, seed: int) -> UserTurn:
@@ -196,13 +207,18 @@ class SimulatedUsers:
 
     def _tabulate(self, i: int, plan: DayPlan) -> None:
         self._segment[i], self._felt[i] = plan.segment, plan.felt_bits
+        if plan.company is not None:  # what is seen changes with what either of them does
+            self._segment[i] = plan.segment * len(plan.company.segments) + plan.company.segment
         self._preferred[i], self._overdue[i] = plan.preferred, plan.overdue_after
+        if self.absences:
+            self._resumes[i, :-1], self._resumes[i, -1] = following(plan.available, plan.sleep), plan.sleep
 
     def _look(self, i: int) -> None:
-        resident = self.residents[i]
-        self.segment[i] = index = self._segment[i, self.tick[i]]
-        segment = resident.plan.segments[index]
-        self.activities[i] = Activity(segment.text, segment.kind.room, segment.kind.object)
+        plan, tick = self.residents[i].plan, int(self.tick[i])
+        self.segment[i] = self._segment[i, tick]
+        segment = plan.segments[plan.segment[tick]]
+        others = "" if plan.company is None else plan.company.seen(tick)
+        self.activities[i] = Activity(segment.text, segment.kind.room, segment.kind.object, others)
 
     def act(self, heard: Sequence[str], active: NDArray[np.bool_] | None = None) -> UserTurns:
         """Rate the last decisions and move every active resident to its next waking tick."""
@@ -222,6 +238,8 @@ class SimulatedUsers:
         step = 1 if active is None else active
         self.awake += step
         self.tick = tick = tick + step
+        if self.absences:
+            self.tick = tick = self._resumes[rows, tick]
         diaries: dict[int, Mapping[str, Any]] = {}
         for i in (tick >= self.sleep).nonzero()[0].tolist():
             self.residents[i].next_day()
@@ -293,18 +311,18 @@ class SimulatedUsers:
         """State of home i: JSON values, enough to go on exactly from here."""
         resident = self.residents[i]
         return {
-            "persona": resident.persona.to_dict(), "seed": resident.seed, "day": int(self.day[i]),
+            "persona": resident.life.persona.to_dict(), "seed": resident.seed, "day": int(self.day[i]),
             "tick": int(self.tick[i]), "awake": int(self.awake[i]), "heard_awake": int(self.heard_awake[i]),
             "mind": resident.mind.get_state(), "followed": [list(f) for f in resident.followed],
         }
 
     def set_state(self, i: int, state: Mapping[str, Any]) -> None:
         """Restore what `get_state` gave."""
-        persona = self.residents[i].persona
+        persona = self.residents[i].life.persona
         if persona.data != state["persona"]:
             persona = Persona(state["persona"], persona.setting)
         resident = self.residents[i] = Resident(persona, state["seed"], self.options)
-        resident.plan = resident.planner.plan(state["seed"], state["day"])
+        resident.enter(state["day"])
         resident.mind.set_state(state["mind"], resident.rater.reader.read)
         self._enter_day(i)
         for followed in state["followed"]:
@@ -324,10 +342,13 @@ class SimulatedUser:
 
     def __init__(
         self, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False, trait_effects: float = 1.0,
-        parameters: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
+        events: bool = False, company: bool = False,
     ) -> None:
-        self.users = self.batch(1, noise=noise, follow_through=follow_through, dismissal=dismissal,
-                                trait_effects=trait_effects, parameters=parameters)
+        self.users = self.batch(
+            1, noise=noise, follow_through=follow_through, dismissal=dismissal, trait_effects=trait_effects,
+            parameters=parameters, drift=drift, absences=absences, events=events, company=company,
+        )
 
     @staticmethod
     def batch(n: int, **options: Any) -> SimulatedUsers:
