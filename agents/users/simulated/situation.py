@@ -34,7 +34,8 @@ from .text_rules import LEXICON_FILE
 
 FILE = Path(__file__).with_name("situation.json")
 SILENCE = "No Recommendation"
-FEATURES = ("want", "activity", "flagged")
+FEATURES = ("activity", "topic", "words", "flagged")
+_LEADING_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,21 +170,39 @@ class SituationRater:
     def _near(self, embedding: np.ndarray, want: WantText) -> float:
         return float(embedding @ self._encode(self._filler.sub(" ", want.content)))
 
-    def features(self, rubric: CompiledRubric, situation: Situation, reading: Reading) -> tuple[dict[str, float], str]:
-        """Features of preference, and the words of the nearest want."""
+    def features(self, rubric: CompiledRubric, situation: Situation, reading: Reading, text: str) -> dict[str, float]:
+        """Features of preference.
+
+        ``activity``: how near the text is to what is done now and next, beyond how near it is to anything; ``topic``: topics
+        shared with what is done or with a want whose situation holds; ``words``: how far its leading words are met by words of
+        the activity; ``flagged``: 1 if something spoils it.
+        """
         embedding = reading.embedding.astype(float)
-        stated = [w for w in rubric.wants if w.kind in ("tied", "general")] or [w for w in rubric.wants if w.kind == "profile"]
-        near = max(((self._near(embedding, w), w.content) for w in stated), default=(0.0, ""))
         done = self._encode(f"{situation.activity}. {situation.next_activity}")
+        here = [self.reader.read(w.content) for w in rubric.wants if w.kind != "refused" and self._holds(situation, w)]
+        shared = [float(reading.topics @ r.topics) for r in (self.reader.read(situation.activity), *here)]
+        met = self._met(text, situation.activity)
         return {
-            "want": near[0] - float(embedding @ self.reference.topics),
             "activity": float(embedding @ done) - float(embedding @ self.reference.activities),
+            "topic": max(shared), "words": float(np.sort(met)[::-1][:_LEADING_WORDS].mean()) if met.size else 0.0,
             "flagged": float(not reading.flags.isdisjoint(self.numbers["spoiling_flags"])),
-        }, near[1]
+        }
+
+    def _holds(self, situation: Situation, want: WantText) -> bool:
+        """Whether the situation that a want is tied to is there; True for one that is tied to none."""
+        if want.kind == "profile":
+            return False
+        if not want.situation or any(s.holds(situation.minute, situation.weekend) for s in want.spans):
+            return True
+        here = doing(situation.activity) | doing(situation.next_activity)
+        if want.concepts and len(here & want.concepts) >= self.numbers["match_concepts"] * len(want.concepts):
+            return True
+        there = (at_present(situation.activity), situation.next_activity.lower())
+        return max(self.alignment(want.situation, t) for t in there) >= self.numbers["match_words"]
 
     def _preference(self, rubric: CompiledRubric, situation: Situation, text: str,
                     reading: Reading) -> tuple[int, str, dict[str, float], bool]:
-        features, nearest = self.features(rubric, situation, reading)
+        features = self.features(rubric, situation, reading, text)
         for ago, heard in situation.received:
             if self.reader.similarity(reading, self.reader.read(heard)) > self.p.duplicate_similarity:
                 return 0, f"repeat: said {ago:g} minutes ago", features, True
@@ -193,11 +212,13 @@ class SituationRater:
         refused = [w for w in rubric.wants if w.kind == "refused"]
         embedding = reading.embedding.astype(float)
         worst = max(((self._near(embedding, w), w.content) for w in refused), default=(0.0, ""))
-        if worst[0] - max(0.0, features["want"]) > self.numbers["refused_topic"]:
+        stated = [w for w in rubric.wants if w.kind in ("tied", "general")] or [w for w in rubric.wants if w.kind == "profile"]
+        near = max(((self._near(embedding, w), w.content) for w in stated), default=(0.0, ""))
+        if worst[0] - max(0.0, near[0] - float(embedding @ self.reference.topics)) > self.numbers["refused_topic"]:
             return 0, f"refused: {worst[1]}", features, True
         margin = self.weights["base"] + sum(self.weights[name] * features[name] for name in FEATURES)
         parts = ", ".join(f"{name} {features[name]:+.2f}" for name in FEATURES)
-        reason = f"fits: {nearest}" if margin > 0 else "does not fit what is wanted or done now"
+        reason = f"fits, near to: {near[1]}" if margin > 0 else "does not fit what is wanted or done now"
         return int(margin > 0), f"{reason} ({parts}; margin {margin:+.2f})", features, False
 
     # --- timing -------------------------------------------------------------------------------------------------------
@@ -218,11 +239,15 @@ class SituationRater:
 
     def alignment(self, phrase: str, activity: str) -> float:
         """How far the words of a phrase are met by words of the activity, 0..1: each by the likest one."""
-        wanted, there = self._rows(phrase), self._rows(activity)
-        if not wanted.size or not there.size:
+        near = self._met(phrase, activity)
+        if not near.size or near.max() < self.numbers["same_word"]:
             return 0.0
-        near = (wanted @ there.T).max(axis=1)
-        return float(np.where(near >= self.numbers["like_word"], near, 0.0).mean()) if near.max() >= 0.8 else 0.0
+        return float(np.where(near >= self.numbers["like_word"], near, 0.0).mean())
+
+    def _met(self, text: str, other: str) -> np.ndarray:
+        """For each word of a text that says something, the cosine of the likest word of the other."""
+        rows, there = self._rows(text), self._rows(other)
+        return (rows @ there.T).max(axis=1) if rows.size and there.size else np.zeros(0)
 
     def _rows(self, text: str) -> np.ndarray:
         """Embeddings of the words of a situation that say something, shape (n, dim)."""
