@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .clock_words import in_figures
+from .clock_words import as_times
 from .words import lexicon, pattern, sentences, tidy
 
 
@@ -46,7 +46,7 @@ def clauses(text: str) -> list[Clause]:
     negative, turn, weak = pattern(rules["negative"]), re.compile(rules["turn"]), pattern(rules["weak"])
     result: list[Clause] = []
     for sentence in sentences(tidy(text)):
-        lowered = re.sub(pattern(rules["idle"]), "", in_figures(sentence.lower()))
+        lowered = re.sub(pattern(rules["idle"]), "", as_times(sentence.lower()))
         is_weak, position, wanted = bool(weak.search(lowered)), 0, True
         if pattern(rules["after"]).search(lowered) and not negative.search(lowered):
             result.append(Clause(lowered, False, False, sentence))  # "the mornings are closed": refused from its beginning

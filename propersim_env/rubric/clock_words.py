@@ -27,6 +27,14 @@ _HALVES = re.compile(r"(?P<time>\b\d{1,2}(?::\d\d)?)(?: o'clock)?,? (?:(?P<am>in
                      r"(?P<pm>in the (?:late |early )?(?:afternoons?|evenings?)|at night|of an evening))\b")
 _ABOUT = re.compile(r"\b(?P<link>to|till|until|and|from|between) (?:about|around|roughly|maybe|say|nearly) (?=\d)")
 
+_TIME = r"\d{1,2}(?::\d\d)?(?: ?(?:am|pm|o'clock))?"
+_BARE = re.compile(rf"(?<![\w:.-])(?<!from )(?<!between )(?P<a>{_TIME}|{'|'.join(_HOURS)}) (?:to|till|until) (?P<b>{_TIME}|"
+                   rf"{'|'.join(_HOURS)})(?=\s*(?:$|[,.;:)]|(?:is|are|works|suits|on|only|weekdays|weekends)\b))")
+_AFTER_BEFORE = re.compile(rf"(?:after|past) (?P<a>{_TIME}|noon) and before (?:[a-z]+ (?:at|around|about) )?"
+                           rf"(?P<b>{_TIME}|noon)(?![\w:])")
+_AFTER_UNTIL = re.compile(rf"(?:after|past) (?P<a>{_TIME}) (?:until|till) (?P<b>{_TIME}|midnight)(?![\w:])")
+_LISTED = re.compile(rf"(?<=\d, )(?P<hour>{'|'.join(_HOURS)})(?=, |,? (?:and|or) |[.;]|$)")
+
 
 def _hour(text: str) -> int:
     return int(text) if text.isdigit() else _HOURS.index(text) + 1
@@ -59,7 +67,24 @@ def in_figures(text: str) -> str:
     text = re.sub(r"(?<=\b(?:noon) )(till|until|to) (" + "|".join(_HOURS) + r")\b", lambda m: f"{m[1]} {_hour(m[2])}", text)
     text = _RANGE.sub(lambda m: f"{m['link']} {_hour(m['hour'])}", text)
     text = _ABOUT.sub(lambda m: f"{m['link']} ", text)
-    return _HALVES.sub(lambda m: f"{m['time']} {'am' if m['am'] else 'pm'}", text)
+    text = _LISTED.sub(lambda m: f"at {_hour(m['hour'])}", text)
+    text = _HALVES.sub(lambda m: f"{m['time']} {'am' if m['am'] else 'pm'}", text)
+    text = _AFTER_BEFORE.sub(r"from \g<a> to \g<b>", text)
+    return _AFTER_UNTIL.sub(r"from \g<a> to \g<b>", text)
+
+
+def as_times(text: str) -> str:
+    """`in_figures`, in a text about times: "nine to six is fine" is a range too, which about rates it would not be.
+
+    Example:
+        >>> as_times("weekdays nine to six is fine")
+        'weekdays from 9 to 6 is fine'
+    """
+    def pair(match: re.Match[str]) -> str:
+        a, b = (str(_hour(x)) if x in _HOURS else x for x in (match["a"], match["b"]))
+        return f"from {a} to {b}"
+
+    return _BARE.sub(pair, in_figures(text))
 
 
 def _alone(match: re.Match[str]) -> str:

@@ -295,6 +295,8 @@ def _rate(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
     if not rate.stated:
         other = read_rate(" ".join(_english(rubric, s) for s in SECTIONS), rubric.day)
         rubric.rate = rate = other if other.stated else rate
+    if not rate.slots and re.search(lexicon()["rates"]["one_each"], text.lower()):
+        rate.slots = [s for m in rubric.wanted() if not m.soft for s in m.spans]
     for sentence in sentences(text):
         heard = [h for h in rate.heard if h in sentence.lower()]
         if heard:

@@ -10,6 +10,9 @@ from itertools import pairwise
 from .times import Day, Span, spans
 from .words import lexicon
 
+_ORDINALS = ("second", "third", "fourth", "fifth", "sixth")
+_ORDINAL = "|".join(_ORDINALS)
+
 
 @dataclass(slots=True)
 class Rate:
@@ -56,7 +59,8 @@ class Rate:
         """Minutes that should lie between two."""
         rules = lexicon()["rates"]
         even = waking / self.per_day(waking)
-        gap = self.gap if self.gap is not None else self.interval[0] if self.interval else rules["gap_of_even_share"] * even
+        gap = self.gap if self.gap is not None else self.interval[0] if self.interval else (
+            rules["gap_of_slots_share"] if self.slots else rules["gap_of_even_share"]) * even
         return round(max(0.0, min(max(gap, min(rules["least_gap"], even)), waking / self.per_day(waking), 960.0)) - 0.05, 1)
 
     def overdue(self, waking: int, factor: float) -> float:
@@ -81,10 +85,15 @@ def _grammar() -> dict[str, re.Pattern[str]]:
     times = rf"(?P<times>once or twice|once|twice|thrice|{some} (?:times|{thing}))"
     limit = (r"(?:no more than|not more than|never more than|at most|a maximum of|maximum(?: of)?|max(?: of)?|up to|fewer than|"
              r"less than|limit(?:ed)?(?: it)?(?: to)?|capped at|(?:don't|do not) (?:exceed|go over))")
+    bear = "tolerate|accept|allow|bear|stand|put up with|(?:fine|ok|okay|live) with|(?:do not|don't|won't) mind"
     length = rf"(?P<unit>{unit})s?(?P<half> and a half)?"
     expressions = {
         "every": rf"(?:{times}[ ,]*(?:in )?)?(?<!\w)(?:every|per|each|a|an)(?<!\ba a) {hedge}(?:{between} )?{length}(?!\w)",
         "hourly": r"(?<!\w)(?:hourly|on the hour)(?!\w)",
+        "an_hour": rf"(?<!\w)(?<!than )(?<!most )(?<!to ){between}(?: (?:{thing}))? (?:an|a|per|each|every) hour"
+                   r"(?! and| of| apart| between)",
+        "extra": rf"(?:{bear}) (?:a|one) (?P<first>{_ORDINAL})|(?<!\w)a (?P<later>{_ORDINAL})(?: one)?(?: [a-z]+){{0,4}}? "
+                 r"(?:won't hurt|wouldn't hurt|(?:is|would be) (?:fine|ok|okay|tolerable|acceptable|all right))",
         "daily": rf"(?<!\w)(?:(?P<once>once or twice|once|twice|thrice)|{between}"
                  rf"(?:\s+(?:times|(?:\w+ ){{0,3}}?(?:{thing})))?),?\s+{day}",
         "daily_after": rf"{day},? (?:i (?:want|like|need|prefer|would like) )?{pair}\s+(?:{thing})",
@@ -158,9 +167,10 @@ def read_rate(text: str, day: Day) -> Rate:
     lowered = re.sub(r"\bhalf(?: an)? hour\b|\bhalf-hour\b", "30 minutes", lowered)
     lowered = re.sub(r"\b(?:an|one) hour and a half\b|\bhour and a half\b", "90 minutes", lowered)
     lowered = re.sub(r"\b(?:every|each) (30|90) minutes", r"every \1 minutes", lowered)
+    lowered = re.sub(r"\b(30|90) minutes (to|or) (\w+) hours?", _same_unit, lowered)
     grammar, rate = _grammar(), Rate()
     masked = lowered
-    for name in ("most", "gap", "space", "average", "every", "hourly", "daily", "daily_after", "weekly"):
+    for name in ("most", "gap", "space", "average", "every", "an_hour", "hourly", "extra", "daily", "daily_after", "weekly"):
         for match in grammar[name].finditer(masked):
             if _take(name, match, rate):
                 rate.heard.append(match[0].strip())
@@ -172,12 +182,27 @@ def read_rate(text: str, day: Day) -> Rate:
     return rate
 
 
+def _same_unit(match: re.Match[str]) -> str:
+    """"90 minutes or two hours" in minutes."""
+    hours = number(match[3])
+    return match[0] if hours is None else f"{match[1]} {match[2]} {hours * 60:g} minutes"
+
+
 def _take(name: str, match: re.Match[str], rate: Rate) -> bool:
     """Use one match; False if it says nothing that is not known yet."""
     if name == "every":
         return rate.interval is None and _every(match, rate)
     if name == "hourly":
         rate.interval = rate.interval or (60.0, 60.0)
+        return True
+    if name == "extra":
+        rate.most = rate.most or float(_ORDINALS.index(match["first"] or match["later"]) + 2)
+        return True
+    if name == "an_hour":
+        many = _pair(match)
+        if many is None or rate.interval is not None:
+            return False
+        rate.interval = (60 / many[1], 60 / many[0])
         return True
     if name in ("gap", "space"):
         pair = _pair(match)

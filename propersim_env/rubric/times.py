@@ -22,6 +22,10 @@ _SINGLE = re.compile(
     rf"\s*(?P<tilde>~)?(?<![\w.:/]){_CLOCK.format(1)}(?P<on> onwards?| or later)?"
 )
 
+_FIRST = re.compile(r"first (?:(?P<half>half(?:[- ]an)?[- ])?hour|(?P<minutes>\d+) min\w*) $")
+_HALF_OF_DAY = re.compile(r"(?P<am>morning|breakfast|sunrise|dawn)|"
+                          r"(?P<pm>afternoon|evening|night|dinner|supper|tonight|sunset|dusk)")
+
 
 @dataclass(frozen=True, slots=True)
 class Day:
@@ -87,9 +91,9 @@ def _minute(match: re.Match[str], n: int, half: str = "") -> int | None:
 
 def _guess_half(hour: int, text: str, at: int) -> str:
     """Morning or afternoon, for "around 8" without either: by the nearest part of the day in the sentence, else by use."""
-    near = min(((abs(m.start() - at), m[0]) for m in re.finditer(r"morning|afternoon|evening|night", text)), default=(99, ""))
+    near = min(((abs(m.start() - at), m.lastgroup or "") for m in _HALF_OF_DAY.finditer(text)), default=(99, ""))
     if near[0] < 40 and hour <= 12:
-        return "am" if near[1] == "morning" else "pm"
+        return near[1]
     return "pm" if 1 <= hour <= 5 else ""
 
 
@@ -107,7 +111,7 @@ def _to_24(minute: int | None, match: re.Match[str], n: int, text: str) -> int |
 
 def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
     """Spans given by the clock, and where their words end."""
-    rules, taken = lexicon()["clock"], list[tuple[int, int]]()
+    rules, taken, latest = lexicon()["clock"], list[tuple[int, int]](), 0
     for match in _RANGE.finditer(text):
         listed = re.search(r"\dm?\s?and\s?\d|[ap]m and ", match[0]) and not (match["lead"] or "").startswith("between")
         if listed or not (match["lead"] or _explicit(text, 0, match, 1) or _explicit(text, 0, match, 2)):
@@ -122,7 +126,10 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
             continue
         start = start - 720 if start > end and start >= 720 and not match["p1"] else start
         end = 1440 if end <= start and end <= 300 else end
+        end = end + 720 if end <= start < end + 720 <= 1440 and not match["p2"] else end  # "nine to six"
+        start, end = _in_order(start, end, latest, match)
         if end > start:
+            latest = start
             taken.append(match.span())
             yield Span(start, end, match[0].strip(), "clock", match.start()), match.end()
     for match in _SINGLE.finditer(text):
@@ -140,6 +147,14 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
         if minute is None:
             continue
         yield Span(*_around(minute, word, bool(match["on"]), rules, day), match[0].strip(), "clock", match.start()), match.end()
+
+
+def _in_order(start: int, end: int, latest: int, match: re.Match[str]) -> tuple[int, int]:
+    """A range without am or pm that would come before the range said before it is half a day later."""
+    bare = match["p1"] not in ("am", "pm") and match["p2"] not in ("am", "pm") and not match["w1"] and not match["w2"]
+    if bare and start < latest and latest < start + 720 and end + 720 <= 1440:
+        return start + 720, end + 720
+    return start, end
 
 
 def _around(minute: int, word: str, onwards: bool, rules: dict[str, int], day: Day) -> tuple[int, int]:
@@ -183,6 +198,9 @@ def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
             low, high = _window(table, name, place, day)
             anchor = day.anchor(name)
             start, end = max(0, anchor + low), min(1440, anchor + high)
+            first = _FIRST.search(text[: match.start()]) if place == "after" else None
+            if first:  # "the first half hour after waking"
+                start, end = anchor, anchor + (30 if first["half"] else int(first["minutes"] or 60))
             if end > start:
                 yield Span(start, end, match[0], "event", match.start()), match.end()
     for name in ("lunch", "routine"):
@@ -193,10 +211,21 @@ def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
             yield Span(start, end, match[0], "event", match.start()), match.end()
 
 
-def _days(text: str) -> str:
+def _days(text: str, at: int) -> str:
+    """The days that a time at this place of a text is for: those named in its own part of the sentence, or before all parts."""
+    borders = [0, *(m.end() for m in re.finditer(r"[,;()]| (?:and|or) (?=on )", text)), len(text)]
+    k = max(i for i, border in enumerate(borders[:-1]) if border <= at)
+    own = _named_days(text[borders[k]: borders[k + 1]])
+    if own or k == 0:
+        return own or "all"
+    first = text[: borders[1]]
+    return _named_days(first) if not re.search(r"\d", first) and len(first.split()) <= 5 and _named_days(first) else "all"
+
+
+def _named_days(text: str) -> str:
     weekend = bool(re.search(r"\bweekends?\b|\bsaturdays?\b|\bsundays?\b", text))
-    week = bool(re.search(r"\bweekdays?\b|\bwork ?days\b", text))
-    return "weekend" if weekend and not week else "weekdays" if week and not weekend else "all"
+    week = bool(re.search(r"\bweekdays?\b|\bwork(?:ing)? ?days?\b|\bmondays?\b", text))
+    return "weekend" if weekend and not week else "weekdays" if week and not weekend else ""
 
 
 def spans(text: str, day: Day) -> list[Span]:
@@ -216,7 +245,7 @@ def spans(text: str, day: Day) -> list[Span]:
     parts = [p for p in parts if not any(c.overlaps(p) and abs(c.at - p.at) < 45 for c in clock)]
     events = [e for e in events if not any(c.overlaps(e) and abs(c.at - e.at) < 45 for c in clock)]
     parts = [p for p in parts if not any(e.at <= p.at < e.at + len(e.label) for e in events)]
-    days, seen = _days(text), dict[tuple[int, int], Span]()
+    seen = dict[tuple[int, int], Span]()
     for span in sorted([*clock, *parts, *events], key=lambda s: s.at):
-        seen.setdefault((span.start, span.end), replace(span, days=days))
+        seen.setdefault((span.start, span.end), replace(span, days=_days(text, span.at)))
     return list(seen.values())

@@ -308,8 +308,12 @@ class SituationRater:
             return 1, "ok: nothing came today"
         agos = sorted(ago for ago, _ in situation.received)
         dose = sum(exp(-ago / 60 / self.p.dose_hours) for ago in agos)
-        margin, term = self.law.frequency(agos[0] / MINUTES_PER_TICK, dose)
-        rate, spoken = rubric.rate, [situation.minute - ago for ago in agos]
+        rate = rubric.rate
+        gap, room = self.law.frequency_margins(agos[0] / MINUTES_PER_TICK, dose)
+        room = max(room, gap) if rate.most and len(agos) < rate.most and rate.most > self.persona.per_day else room
+        margin, term = min(gap, room), "gap" if gap <= room else "dose"
+        term = "ok" if margin > 0 else term
+        spoken = [situation.minute - ago for ago in agos]
         slot = next((s for s in rate.slots if s.holds(situation.minute)), None)
         if slot and any(slot.holds(int(m)) for m in spoken):
             return 0, f"a second one in a slot: {slot.label}"
@@ -330,7 +334,8 @@ class SituationRater:
         if empty:
             return f"overdue: nothing came in {', '.join(empty)}"
         windows = [s for m in rubric.wanted() for s in m.spans]
-        if rate.count and not rate.interval and not rate.slots and rate.count[0] <= len(windows):
+        free = any(m.soft for m in rubric.wanted())
+        if not free and rate.count and not rate.interval and not rate.slots and rate.count[0] <= len(windows):
             left = sum(s.end > minute for s in windows)
             if len(spoken) + left < rate.count[0]:
                 return f"overdue: {len(spoken)} came, {left} wanted times left, {rate.count[0]:g} wanted"
