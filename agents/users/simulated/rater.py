@@ -110,15 +110,23 @@ class Rater:
             cost = p.length_cost * (reading.words - limit) / limit
             margin -= cost
             terms.append((cost, "length", -cost))
-        if reading.words < (p.fewest_words if reading.grounded else p.fewest_words_ungrounded):
-            margin -= p.unclear_cost
-            terms.append((p.unclear_cost, "unclear", -p.unclear_cost))
-        for flag in sorted(reading.flags) if reading.flags else ():
+        if unclear := self._unclear(reading):
+            margin -= unclear
+            terms.append((unclear, "unclear", -unclear))
+        for flag in sorted(reading.flags - {"vague"}) if reading.flags else ():
             cost = p.flag_costs[flag] * (p.boundary_factor if flag in self.boundaries else 1.0)
             margin -= cost
             terms.append((cost, flag, -cost))
         size, term, signed = max(terms)
         return margin, term if size > 0.15 and (signed > 0) == (margin > 0) else ("ok" if margin > 0 else term)
+
+    def _unclear(self, reading: Reading) -> float:
+        """Margin lost by a text that says nothing, or little in many words."""
+        p = self.p
+        if "vague" in reading.flags or reading.words < (p.fewest_words if reading.grounded else p.fewest_words_ungrounded):
+            return float(p.unclear_cost)
+        share = len(reading.content) / max(1, reading.words)
+        return float(p.unclear_cost * max(0.0, 1.0 - share / p.content_share))
 
     def topic_values(self, day: DayPlan, tick: int) -> list[TopicValue]:
         """For each topic, its margin in the situation of that tick, leaving out needs and habituation."""
