@@ -1,5 +1,7 @@
 """The simulated user's text understanding: meaning, flags, and what must not fool it. Real encoder, lexicon, catalogue."""
 
+import random
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from propersim_env.agents.users.simulated.flag_model import (
     flag_examples,
     load_flags,
 )
-from propersim_env.agents.users.simulated.reader import FLAGS, Reading, TextReader
+from propersim_env.agents.users.simulated.mind import MEMORY, NEVER, Mind
+from propersim_env.agents.users.simulated.parameters import load_parameters
+from propersim_env.agents.users.simulated.reader import FLAGS, Reading, RepeatLimits, TextReader, is_repeat
 from propersim_env.agents.users.simulated.ridge import Ridge
 from propersim_env.setting import Setting, load_setting
 from propersim_env.single_agent import ProPerSimEnv
@@ -417,3 +421,68 @@ def test_saying_nothing_costs_clarity_whatever_the_length_and_padding_costs_too(
     texts = (plain, f"{plain} {padding}", f"{plain} {padding} {padding}")
     margins = [env.rate(text).terms["communication"][1] for text in texts]
     assert margins[0] > margins[1] >= margins[2]
+
+
+# --- repeats ----------------------------------------------------------------------------------------------------------
+
+JUNK = ("purple elephants dance on the moon", "by the way the ferry to Oslo leaves at nine", "xylophone giraffe teapot",
+        "just a quick word from me, whenever it may suit you", "and remember to smile at the postman")
+
+
+@pytest.fixture(scope="module")
+def limits() -> RepeatLimits:
+    numbers = load_parameters()
+    return RepeatLimits(numbers.duplicate_share, numbers.duplicate_similarity, numbers.duplicate_similarity_few_words)
+
+
+def test_different_texts_on_one_topic_are_no_repeats(reader: TextReader, house: Setting, limits: RepeatLimits) -> None:
+    topics: dict[str, list[Reading]] = {}
+    for entry in house.catalogue:
+        topics.setdefault(entry.topic, []).append(reader.read(entry.text))
+    pairs = [is_repeat(a, b, limits) for same in topics.values() for a, b in combinations(same, 2)]
+    assert len(pairs) > 9000 and sum(pairs) <= 1
+
+
+def test_padding_order_and_small_edits_do_not_make_a_text_new(
+        reader: TextReader, house: Setting, limits: RepeatLimits) -> None:
+    draw = random.Random(0)
+    missed, tried = [], 0
+    for entry in house.catalogue[::5]:
+        words = entry.text.split()
+        edited, mixed = list(words), list(words)
+        edited[draw.randrange(len(words))] = "lamp"
+        draw.shuffle(mixed)
+        variants = [" ".join(mixed), " ".join(edited), *(f"{entry.text} {junk}." for junk in JUNK),
+                    *(f"{junk.capitalize()}. {entry.text}" for junk in JUNK)]
+        tried += len(variants)
+        missed += [text for text in variants if not is_repeat(reader.read(entry.text), reader.read(text), limits)]
+    assert len(missed) <= 0.01 * tried, missed
+
+
+def test_memory_finds_every_repeat_that_comparing_with_each_text_would_find(reader: TextReader, house: Setting,
+                                                                            limits: RepeatLimits) -> None:
+    mind, heard = Mind(len(house.topics)), list[tuple[Reading, int]]()
+    draw = random.Random(1)
+    texts = [entry.text for entry in house.catalogue[:200]]
+    texts += [f"{draw.choice(texts)} {draw.choice(JUNK)}" for _ in range(100)]
+    texts += ["Tea.", "Read.", "今晚读", "...", "It is fine."]
+    draw.shuffle(texts)
+    for tick, text in enumerate(texts):
+        reading = reader.read(text)
+        mind.remember(text, reading, tick)
+        heard = [(r, t) for r, t in heard if r.key != reading.key][1 - MEMORY:]
+        heard.append((reading, tick))
+        probe = reader.read(draw.choice(texts))
+        alike = [t for r, t in heard if is_repeat(probe, r, limits)]
+        assert mind.last_heard(probe, limits) == max(alike, default=NEVER)
+    assert len(mind.slots) == MEMORY and set().union(*(r.content for r, _ in heard)) == set(mind.index)
+
+
+def test_rotating_junk_does_not_hide_a_repeat_from_the_resident() -> None:
+    env = ProPerSimEnv(persona="p01", days=1, user_options={"noise": 0})
+    env.reset(seed=0)
+    text = "Ginger tea with honey before you record?"
+    for junk in JUNK:
+        env.step(f"{text} {junk.capitalize()}.")
+        assert env.rate(f"{text} {JUNK[0]}").terms["preference"][0] == "repeat"
+    assert env.rate("Polish the telescope and look for Saturn.").terms["preference"][0] != "repeat"

@@ -18,7 +18,7 @@ from propersim_env.persona import Persona
 
 from .day import DayPlan
 from .mind import NEVER, Mind
-from .reader import Reading, TextReader
+from .reader import Reading, RepeatLimits, TextReader
 
 TopicValue = tuple[float, str, int]
 """Margin of a topic in a situation, the term that gave it, and the index of the want behind it (-1: none)."""
@@ -75,6 +75,7 @@ class Rater:
         self.topic_ids = setting.topic_ids
         self.liking = [persona.liking.get(t, 0.0) for t in self.topic_ids]
         self.want_topic = [setting.topic_index[w.topic] for w in persona.wants]
+        self.repeat_limits = RepeatLimits(p.duplicate_share, p.duplicate_similarity, p.duplicate_similarity_few_words)
         self.tied = frozenset(self.want_topic)
         annoyed = sum(persona.traits[t] * r for t, r in p.annoyance_by_trait.items()) * trait_effects
         self.annoyance = max(0.5, 1 + annoyed)
@@ -248,7 +249,7 @@ class Rater:
     def _repeat(self, mind: Mind, reading: Reading, now: int) -> float:
         """Margin lost because the same, or nearly the same, was said before (0: it was not)."""
         p = self.p
-        tick = mind.last_heard(reading.key, reading.embedding, p.duplicate_similarity)
+        tick = mind.last_heard(reading, self.repeat_limits)
         if tick == NEVER:
             return 0.0
         days = now // TICKS_PER_DAY - tick // TICKS_PER_DAY
@@ -312,7 +313,7 @@ class Rater:
         mind.served |= judgement.serves
         total = judgement.marks.bit_count()
         mind.bad = max(0.0, mind.bad + (1.0 if total <= 1 else -1.0 if total >= 3 else 0.0))
-        mind.remember(text, heard.reading.key, now, heard.reading.embedding)
+        mind.remember(text, heard.reading, now)
 
 
 def _tone_score(tone: str, liked: list[str], avoided: list[str], affinity: Any) -> float:

@@ -90,6 +90,36 @@ FLAGS = frozenset(
 )
 
 
+FEW_WORDS = 3
+"""Fewer content words than this are too few to tell by their share that one text repeats another."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatLimits:
+    """When one text counts as a repeat of another.
+
+    Attributes:
+        share: Share of the content words of the text with fewer of them that the other must hold too.
+        similarity: Cosine of the embeddings from which two texts are the same in other words.
+        short_similarity: The same where all content words of a text with few of them stand in the other.
+    """
+
+    share: float
+    similarity: float
+    short_similarity: float
+
+
+def is_repeat(a: Reading, b: Reading, limits: RepeatLimits) -> bool:
+    """Whether two texts say the same: padding, another order and small edits do not make a text new."""
+    if a.key == b.key:
+        return True
+    shared, least = len(a.content & b.content), min(len(a.content), len(b.content))
+    if least >= FEW_WORDS and shared >= limits.share * least:
+        return True
+    few = least < FEW_WORDS and shared == least
+    return float(a.embedding @ b.embedding) > (limits.short_similarity if few else limits.similarity)
+
+
 @dataclass(frozen=True, slots=True)
 class ReaderSettings:
     """Constants of the learned part, chosen by leave-one-out accuracy on the catalogue (see `encoder.md`).
