@@ -25,7 +25,7 @@ from propersim_env.setting import Setting, load_setting
 from propersim_env.single_agent import ProPerSimEnv
 
 LEAST_TOPIC_ACCURACY = 0.85  # measured, leave-one-out: see encoder.md
-LEAST_TONE_ACCURACY = 0.92
+LEAST_TONE_ACCURACY = 0.94
 LEAST_PLAIN_ACCURACY = 0.90
 LEAST_HARM_RECALL, LEAST_HARM_PRECISION = 0.37, 0.94
 
@@ -409,14 +409,14 @@ def test_off_topic_and_catalogue_texts_are_not_vague(reader: TextReader, house: 
     assert not any("vague" in reader.read(entry.text).flags for entry in house.catalogue)
 
 
-def test_saying_nothing_costs_clarity_whatever_the_length_and_padding_costs_too(house: Setting) -> None:
-    env = ProPerSimEnv(persona="p01", days=1, user_options={"noise": 0})
+def test_saying_nothing_costs_clarity_whatever_the_length_and_padding_costs_too() -> None:
+    env = ProPerSimEnv(persona="p01", days=1, user_options={"noise": 0, "parameters": {"tone_weight": 0.0}})
     env.reset(seed=0)
     for text in NOTHING_SAID:
         rating = env.rate(text)
         assert rating.as_dict()["communication"] == 0 and rating.terms["communication"][0] == "unclear"
     for text in CLEAR_BUT_OFF_TOPIC:
-        assert env.rate(text).terms["communication"][0] != "unclear"
+        assert env.rate(text).as_dict()["communication"] == 1
     plain, padding = "Set the table for your guests.", "It might be nice, perhaps, if you like, when you want to."
     texts = (plain, f"{plain} {padding}", f"{plain} {padding} {padding}")
     margins = [env.rate(text).terms["communication"][1] for text in texts]
@@ -486,3 +486,14 @@ def test_rotating_junk_does_not_hide_a_repeat_from_the_resident() -> None:
         env.step(f"{text} {junk.capitalize()}.")
         assert env.rate(f"{text} {JUNK[0]}").terms["preference"][0] == "repeat"
     assert env.rate("Polish the telescope and look for Saturn.").terms["preference"][0] != "repeat"
+
+
+# --- tones of other voices --------------------------------------------------------------------------------------------
+
+
+def test_sober_texts_by_others_seldom_have_an_audible_tone(house: Setting, reader: TextReader) -> None:
+    """Judged by the fit that leaves each text out."""
+    sober = [i for i, text in enumerate(reader.tone_texts) if text in {e.text for e in flag_examples() if e.tone == ""}]
+    masses = reader.tone_masses(reader.tone_model.left_out[sober])
+    playful = masses[:, reader.tone_ids.index("playful")]
+    assert len(sober) >= 150 and np.mean(masses.max(axis=1) > 0.5) <= 0.2 and np.mean(playful > 0.5) <= 0.06

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from .encoder import WORD, Encoder, plain
-from .flag_model import VAGUE, FlagModel, load_flags
+from .flag_model import VAGUE, FlagModel, flag_examples, load_flags
 from .ridge import Ridge, stem
 from .text_rules import Cleaned, TextRules
 
@@ -141,7 +141,7 @@ class ReaderSettings:
     topic_sharpness: float = 14.0
     tone_sharpness: float = 12.0
     nothing: float = 0.25
-    toneless: float = 0.25
+    toneless: float = 0.3
     nothing_strength: float = 0.5
     keyword_strength: float = 1.0
     least_mass: float = 0.25
@@ -281,10 +281,13 @@ class TextReader:
 
     def _tones(self, cleaned: Cleaned, words: Sequence[str]) -> np.ndarray:
         bag, cues = self._tone_features(cleaned, words)
-        scores = self.tone_model.scores(bag, cues)
+        return self.tone_masses(self.tone_model.scores(bag, cues))
+
+    def tone_masses(self, scores: np.ndarray) -> np.ndarray:
+        """Turn scores [..., n_tones] into float32 masses that sum to at most 1; the rest is no audible tone."""
         sharp = np.exp(self.settings.tone_sharpness * np.clip(scores, -2.0, 2.0))
         unclear = math.exp(self.settings.tone_sharpness * self.settings.toneless)
-        return np.asarray(np.round(sharp / (sharp.sum() + unclear), 5), np.float32)
+        return np.asarray(np.round(sharp / (sharp.sum(axis=-1, keepdims=True) + unclear), 5), np.float32)
 
     def _fit_topics(self, topics: Sequence[TopicLike], prototypes: Sequence[tuple[str, str, str]]) -> Ridge:
         texts = [(plain(text), self.topic_ids.index(topic), 1.0) for text, topic, _ in prototypes]
@@ -300,12 +303,15 @@ class TextReader:
         return Ridge.fit(bags, dense, targets, weights, self.settings.ridge, self.settings.word_weight)
 
     def _fit_tones(self, tones: Sequence[ToneLike], prototypes: Sequence[tuple[str, str, str]]) -> Ridge:
-        texts = [(text, self.tone_ids.index(tone)) for text, _, tone in prototypes if tone]
+        """Fit on the catalogue, on the labelled examples of other voices, sober ones included, and on the markers."""
+        texts = [(text, tone) for text, _, tone in prototypes if tone]
+        texts += [(e.text, e.tone) for e in flag_examples() if e.tone is not None and e.tone in ("", *self.tone_ids)]
         spoken = len(texts)
-        texts += [(marker, index) for index, tone in enumerate(tones) for marker in tone.markers]
+        self.tone_texts = [text for text, _ in texts]
+        texts += [(marker, tone.id) for tone in tones for marker in tone.markers]
         cleaned = [self.rules.clean(text) for text, _ in texts]
         features = [self._tone_features(one, WORD.findall(one.lowered)) for one in cleaned]
-        targets = np.eye(len(tones))[[index for _, index in texts]]
+        targets = np.array([[tone == name for name in self.tone_ids] for _, tone in texts], float)
         weights = np.array([1.0] * spoken + [0.2] * (len(texts) - spoken))
         dense = np.stack([cues for _, cues in features])
         return Ridge.fit([bag for bag, _ in features], dense, targets, weights, self.settings.tone_ridge, 1.0)

@@ -50,15 +50,22 @@ class Ridge:
         rarity = np.array([math.log((1 + len(bags)) / (0.5 + uses[word])) for word in kept])
         model = cls({word: row for row, word in enumerate(kept)}, rarity, word_weight, (weights @ targets) / weights.sum(),
                     np.zeros((0, 0)), np.zeros((0, 0)))
-        words = np.zeros((len(bags), len(kept)))
+        once = np.array([uses[word] == 1 for word in kept], bool)  # such a word makes its text like no other, only like itself
+        place = np.cumsum(~once) - 1
+        words, alone, lone = np.zeros((len(bags), int((~once).sum()))), np.zeros(len(bags)), []
         for i, bag in enumerate(bags):
-            rows, values = model.words(bag)
-            words[i, rows] = values
-        shared = words[:, [uses[word] > 1 for word in kept]]  # a word of one text is like no other text, only like itself
-        alone = (words * words).sum(axis=1) - (shared * shared).sum(axis=1)
-        inverse = np.linalg.inv(dense @ dense.T + shared @ shared.T + np.diag(alone + ridge / weights))
+            rows, values = (np.array(part) for part in model.words(bag))
+            if len(rows):
+                single = once[rows]
+                words[i, place[rows[~single]]] = values[~single]
+                alone[i] = values[single] @ values[single]
+                lone.append((rows[single], i, values[single]))
+        inverse = np.linalg.inv(dense @ dense.T + words @ words.T + np.diag(alone + ridge / weights))
         duals = inverse @ (targets - model.mean)
-        model.dense_weights, model.word_weights = dense.T @ duals, words.T @ duals
+        model.dense_weights, model.word_weights = dense.T @ duals, np.zeros((len(kept), targets.shape[1]))
+        model.word_weights[~once] = words.T @ duals
+        for rows, i, values in lone:
+            model.word_weights[rows] = values[:, None] * duals[i]
         model.left_out = targets - (_left_out(inverse, duals, groups) if groups else duals / np.diag(inverse)[:, None])
         return model
 
