@@ -176,8 +176,7 @@ def test_near_duplicates_are_repeats(p01):
         resident.deliver(said)
     resident.tick = 320
     assert resident.judge(text).terms[0] == "repeat"
-    assert resident.mind.last_heard(resident.rater.hear(text).reading.key, resident.rater.hear(text).reading.embedding,
-                                    0.93) == 300
+    assert resident.mind.last_heard(resident.rater.hear(text).reading, resident.rater.repeat_limits) == 300
 
 
 @pytest.mark.parametrize("text", ["re*lax* in the garden with a book", "a ca`fe` visit with music", "*", "\x00tea"])

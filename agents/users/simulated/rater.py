@@ -19,7 +19,7 @@ from propersim_env.setting import ActivityKind
 
 from .day import ALONE, DayPlan
 from .mind import NEVER, Mind
-from .reader import Reading, TextReader
+from .reader import Reading, RepeatLimits, TextReader
 from .reasons import named_windows, wording_reason
 
 TopicValue = tuple[float, str, int]
@@ -84,6 +84,7 @@ class Rater:
         self.topic_ids = setting.topic_ids
         self.liking = [persona.liking.get(t, 0.0) for t in self.topic_ids]
         self.want_topic = [setting.topic_index[w.topic] for w in persona.wants]
+        self.repeat_limits = RepeatLimits(p.duplicate_share, p.duplicate_similarity, p.duplicate_similarity_few_words)
         self.tied = frozenset(self.want_topic)
         annoyed = sum(persona.traits[t] * r for t, r in p.annoyance_by_trait.items()) * trait_effects
         self.annoyance = max(0.5, 1 + annoyed)
@@ -133,10 +134,10 @@ class Rater:
         parts = [("base", p.communication_base), ("tone_liked" if tone > 0 else "tone_disliked", p.tone_weight * tone)]
         if reading.words > limit:
             parts.append(("length", -p.length_cost * (reading.words - limit) / limit))
-        if reading.words < (p.fewest_words if reading.grounded else p.fewest_words_ungrounded):
-            parts.append(("unclear", -p.unclear_cost))
+        if unclear := self._unclear(reading):
+            parts.append(("unclear", -unclear))
         parts += [(flag, -p.flag_costs[flag] * (p.boundary_factor if flag in self.boundaries else 1.0))
-                  for flag in sorted(reading.flags)]
+                  for flag in sorted(reading.flags - {"vague"})]
         return parts
 
     def communication(self, reading: Reading) -> tuple[float, str]:
@@ -147,6 +148,14 @@ class Rater:
             margin += value
         size, term, signed = max((abs(value), name, value) for name, value in parts[1:])
         return margin, term if size > 0.15 and (signed > 0) == (margin > 0) else ("ok" if margin > 0 else term)
+
+    def _unclear(self, reading: Reading) -> float:
+        """Margin lost by a text that says nothing, or little in many words."""
+        p = self.p
+        if "vague" in reading.flags or reading.words < (p.fewest_words if reading.grounded else p.fewest_words_ungrounded):
+            return float(p.unclear_cost)
+        share = len(reading.content) / max(1, reading.words)
+        return float(p.unclear_cost * max(0.0, 1.0 - share / p.content_share))
 
     def topic_values(self, day: DayPlan, tick: int) -> list[TopicValue]:
         """For each topic, its margin in the situation of that tick, leaving out needs and habituation."""
@@ -293,7 +302,7 @@ class Rater:
     def repeat_loss(self, mind: Mind, reading: Reading, now: int) -> tuple[float, int]:
         """Margin lost because the same, or nearly the same, was said before, and how many ticks ago; zeros if it was not."""
         p = self.p
-        tick = mind.last_heard(reading.key, reading.embedding, p.duplicate_similarity)
+        tick = mind.last_heard(reading, self.repeat_limits)
         if tick == NEVER:
             return 0.0, 0
         days = now // TICKS_PER_DAY - tick // TICKS_PER_DAY
@@ -390,7 +399,7 @@ class Rater:
         mind.served |= judgement.serves
         total = judgement.marks.bit_count()
         mind.bad = max(0.0, mind.bad + (1.0 if total <= 1 else -1.0 if total >= 3 else 0.0))
-        mind.remember(text, heard.reading.key, now, heard.reading.embedding)
+        mind.remember(text, heard.reading, now)
 
 
 def repeated(margin: float, loss: float) -> float:

@@ -29,7 +29,7 @@ from propersim_env.setting import Setting
 
 from .parameters import load_parameters
 from .rater import Rater
-from .reader import Reading, TextReader
+from .reader import Reading, TextReader, is_repeat
 from .text_rules import LEXICON_FILE
 
 FILE = Path(__file__).with_name("situation.json")
@@ -204,7 +204,7 @@ class SituationRater:
                     reading: Reading) -> tuple[int, str, dict[str, float], bool]:
         features = self.features(rubric, situation, reading, text)
         for ago, heard in situation.received:
-            if self.reader.similarity(reading, self.reader.read(heard)) > self.p.duplicate_similarity:
+            if is_repeat(reading, self.reader.read(heard), self.law.repeat_limits):
                 return 0, f"repeat: said {ago:g} minutes ago", features, True
         void = sorted(reading.flags & set(self.numbers["void_flags"]))
         if void:

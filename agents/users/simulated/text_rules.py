@@ -75,6 +75,7 @@ class TextRules:
         self._harmless_clause = re.compile(rf"{lead}(?:{negation['harmless']})")
         self._clause_border = re.compile(lexicon["clause_border"])
         self.function_words = frozenset(plain(lexicon["function_words"]).split())
+        self.filler_words = self.function_words | frozenset(plain(lexicon["filler"]["words"]).split())
         self._foreign_words = frozenset(lexicon["foreign_words"]["words"].split()) - self.function_words
         self._cues = [re.compile(cue, re.IGNORECASE) for cue in lexicon["surface"]["cues"].values()]
         self.nothing_texts: list[str] = lexicon["nothing"]["texts"]
