@@ -367,7 +367,7 @@ def _routine(rubric: CompiledRubric, known_wake: int | None = None) -> None:
 
     def stated(expression: str, low: int, high: int) -> int | None:
         for statement in statements:
-            for match in re.finditer(rf"(?:{expression})[^.;]{{0,40}}?", statement):
+            for match in re.finditer(rf"(?:{expression})(?! (?:and|until|till|to) )[^.;]{{0,40}}?", statement):
                 for span in spans(statement[match.start(): match.end() + 45], base):
                     if span.kind != "clock":
                         continue

@@ -11,6 +11,8 @@ from .times import Day, Span, spans
 from .words import lexicon
 
 _ORDINALS = ("second", "third", "fourth", "fifth", "sixth")
+_ORDER = ("most", "most_after", "gap", "space", "average", "every", "an_hour", "hourly", "extra", "daily", "daily_after",
+          "weekly")
 _ORDINAL = "|".join(_ORDINALS)
 
 
@@ -99,6 +101,8 @@ def _grammar() -> dict[str, re.Pattern[str]]:
         "daily_after": rf"{day},? (?:i (?:want|like|need|prefer|would like) )?{pair}\s+(?:{thing})",
         "weekly": rf"(?<!\w)(?:(?P<once>once|twice|thrice)|{between}(?: times| (?:{thing}))?) (?:a|per|each|every) week",
         "most": rf"{limit}\.? (?P<lo>{n})(?! ?(?:{unit}|words?|every|(?:an|per|each|every) hour|in an hour))",
+        "most_after": rf"(?<!\w)(?P<lo>{n}) (?:at the (?:outside|most|very most)|at most|tops|max(?:imum)?(?! of)|"
+                      r"is (?:the|my) (?:ceiling|limit|most|maximum))(?!\w)",
         "gap": rf"(?:at least |a minimum of |no less than |minimum |leave |with |about |around )?{between}[ -]{length}"
                r"[^.;]{0,40}?(?<!\w)(?:apart|between|of (?:quiet|peace|silence)|gaps?|breaks?|spacing)(?!\w)",
         "average": rf"(?P<lo>{n}) (?:a day )?(?:on (?:the |an )?average|if you want the average)",
@@ -166,11 +170,12 @@ def read_rate(text: str, day: Day) -> Rate:
     # "half an hour" and "an hour and a half" as plain numbers of minutes
     lowered = re.sub(r"\bhalf(?: an)? hour\b|\bhalf-hour\b", "30 minutes", lowered)
     lowered = re.sub(r"\b(?:an|one) hour and a half\b|\bhour and a half\b", "90 minutes", lowered)
+    lowered = re.sub(r"\b(\w+) and a half hours", _halves, lowered)
     lowered = re.sub(r"\b(?:every|each) (30|90) minutes", r"every \1 minutes", lowered)
     lowered = re.sub(r"\b(30|90) minutes (to|or) (\w+) hours?", _same_unit, lowered)
     grammar, rate = _grammar(), Rate()
     masked = lowered
-    for name in ("most", "gap", "space", "average", "every", "an_hour", "hourly", "extra", "daily", "daily_after", "weekly"):
+    for name in _ORDER:
         for match in grammar[name].finditer(masked):
             if _take(name, match, rate):
                 rate.heard.append(match[0].strip())
@@ -180,6 +185,12 @@ def read_rate(text: str, day: Day) -> Rate:
         rate.count = (float(len(rate.slots)),) * 2
         rate.heard.append(", ".join(s.label for s in rate.slots))
     return rate
+
+
+def _halves(match: re.Match[str]) -> str:
+    """"Two and a half hours" in minutes."""
+    hours = number(match[1])
+    return match[0] if hours is None else f"{hours * 60 + 30:g} minutes"
 
 
 def _same_unit(match: re.Match[str]) -> str:
@@ -219,7 +230,7 @@ def _take(name: str, match: re.Match[str], rate: Rate) -> bool:
         if found is None:
             return False
         pair = found
-    if name == "most":
+    if name in ("most", "most_after"):
         rate.most = rate.most or max(pair[0], 0.1)
         return True
     if rate.count is not None:
