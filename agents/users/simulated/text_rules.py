@@ -77,7 +77,7 @@ class TextRules:
         self.function_words = frozenset(plain(lexicon["function_words"]).split())
         self.filler_words = self.function_words | frozenset(plain(lexicon["filler"]["words"]).split())
         self._foreign_words = frozenset(lexicon["foreign_words"]["words"].split()) - self.function_words
-        self._cues = [re.compile(cue, re.IGNORECASE) for cue in lexicon["surface"]["cues"].values()]
+        self._cues = [re.compile(cue) for cue in lexicon["surface"]["cues"].values()]
         self.nothing_texts: list[str] = lexicon["nothing"]["texts"]
         self._numbers: dict[str, float] = lexicon["effort"]["numbers"]
         self._units: dict[str, float] = lexicon["effort"]["units"]
@@ -163,7 +163,8 @@ class TextRules:
         """Give the cues of tone as small numbers: how often each occurs, then length and shape of the sentences."""
         sentences = [part for part in re.split(r"[.!?]+", shown) if part.strip()]
         count = max(len(words), 1)
-        counts = [min(len(cue.findall(shown)), 3) / 2.0 for cue in self._cues]
+        lowered = shown.lower()
+        counts = [min(len(cue.findall(lowered)), 3) / 2.0 for cue in self._cues]
         per_sentence = count / max(len(sentences), 1)
         long_words = sum(len(word) > 7 for word in words) / count
         lengths = [len(part.split()) for part in sentences] or [0]
