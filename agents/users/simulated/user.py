@@ -20,11 +20,16 @@ from propersim_env.setting import ActivityKind, Setting
 
 from .day import DayPlan, DayPlanner
 from .encoder import Encoder
+from .flag_model import fit_flag_model
 from .mind import Mind
 from .parameters import load_parameters
 from .rater import Judgement, Rater
 from .reader import TextReader
 from .routine import Segment
+from .sentence_encoder import SentenceEncoder
+from .text_rules import TextRules
+
+EMBEDDED = "embedded"
 
 REASONS: dict[str, dict[str, str]] = {
     k: v for k, v in read_json(Path(__file__).with_name("reasons.json")).items() if k in DIMENSIONS
@@ -32,10 +37,24 @@ REASONS: dict[str, dict[str, str]] = {
 
 
 @lru_cache(maxsize=4)
-def text_reader(setting: Setting) -> TextReader:
-    """The reader of a setting's texts, shared by all residents."""
+def text_reader(setting: Setting, reader: str = EMBEDDED) -> TextReader:
+    """The reader of a setting's texts, shared by all residents.
+
+    Args:
+        setting: Whose topics, tones and catalogue.
+        reader: "embedded", or the name or path of a sentence-transformers model (extra `reader`).
+
+    Raises:
+        ImportError: The extra is not installed.
+        ValueError: There is no such model.
+    """
     prototypes = [(t.text, t.topic, t.tone) for t in setting.catalogue]
-    return TextReader(setting.topics, setting.tones, prototypes, Encoder.load())
+    if reader == EMBEDDED:
+        return TextReader(setting.topics, setting.tones, prototypes, Encoder.load())
+    encoder, rules = SentenceEncoder(reader), TextRules()
+    flags = fit_flag_model(encoder.encode, lambda text: rules.clean(text).lowered,
+                           [(text, f"topic {topic}") for text, topic, _ in prototypes])
+    return TextReader(setting.topics, setting.tones, prototypes, encoder, flag_model=flags)
 
 
 _compiled: WeakKeyDictionary[Persona, dict[str, tuple[DayPlanner, Rater]]] = WeakKeyDictionary()
@@ -47,7 +66,7 @@ def compile_persona(persona: Persona, options: Mapping[str, Any]) -> tuple[DayPl
     known = _compiled.setdefault(persona, {})
     if key not in known:
         parameters = load_parameters(options["parameters"])
-        reader = text_reader(persona.setting)
+        reader = text_reader(persona.setting, options["reader"])
         known[key] = (DayPlanner(persona, parameters, options["noise"]),
                       Rater(persona, parameters, reader, options["trait_effects"]))
     return known[key]
@@ -157,17 +176,18 @@ class SimulatedUsers:
         dismissal: The resident may dismiss the assistant for good, which ends the episode.
         trait_effects: Scale of the weakly evidenced trait effects.
         parameters: Changes to ``parameters.json``, for sensitivity studies.
+        reader: What understands texts: "embedded", or the name or path of a sentence-transformers model (extra `reader`).
     """
 
     def __init__(
         self, n: int = 1, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False,
-        trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None,
+        trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None, reader: str = EMBEDDED,
     ) -> None:
         if noise < 0:
             raise ValueError(f"noise={noise} is negative; 0 switches it off, 1 is the calibrated size")
         self.n, self.dismissal = n, dismissal
         self.options: dict[str, Any] = {"noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
-                        "parameters": dict(parameters or {})}
+                        "parameters": dict(parameters or {}), "reader": reader}
         load_parameters(self.options["parameters"])
         self.residents: list[Resident] = [None] * n  # type: ignore[list-item]
         self.activities = [Activity("", "")] * n
@@ -303,10 +323,10 @@ class SimulatedUser:
 
     def __init__(
         self, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False, trait_effects: float = 1.0,
-        parameters: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None, reader: str = EMBEDDED,
     ) -> None:
         self.users = self.batch(1, noise=noise, follow_through=follow_through, dismissal=dismissal,
-                                trait_effects=trait_effects, parameters=parameters)
+                                trait_effects=trait_effects, parameters=parameters, reader=reader)
 
     @staticmethod
     def batch(n: int, **options: Any) -> SimulatedUsers:
