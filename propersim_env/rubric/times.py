@@ -241,18 +241,28 @@ def _mixed_range() -> re.Pattern[str]:
     events = lexicon()["events"]["patterns"]
     event = rf"(?:\w+ ){{0,4}}?(?:{'|'.join(events[name] for name in _MEALS)})"
     clock = r"(?:\d{1,2}(?::\d\d)?(?: ?(?:am|pm|o'clock))?|noon|midnight)"
+    event += rf"|(?:the )?(?:{'|'.join(lexicon()['dayparts']['patterns'].values())})"
     return re.compile(rf"\b(?P<lead>between|from) (?P<a>{clock}|{event}) (?P<link>and|until|till|to) "
                       rf"(?:(?P<named>(?:\w+ ){{1,6}}?)at (?P<at>{clock})|(?P<b>{clock}|{event}))(?![\w:])")
 
 
 def _by_clock(words: str, day: Day, after: bool) -> str:
-    """The clock time at which the named meal or the like is over (`after`), or begins; other words as they are."""
+    """The clock time at which what is named is over (`after`) or begins; other words as they are."""
     events = lexicon()["events"]
     for name in _MEALS:
         if re.search(events["patterns"][name], words):
             minute = day.anchor(name) + (events["windows"][name]["after"][0] if after else 0)
-            return f"{(minute // 60 + 11) % 12 + 1}:{minute % 60:02d} {'am' if minute % 1440 < 720 else 'pm'}"
+            return _in_half(minute)
+    parts = lexicon()["dayparts"]
+    for name, expression in parts["patterns"].items():
+        if pattern(expression).search(words):
+            start, end = map(parse_time, parts["modified"].get(name) or parts["parts"][name])
+            return _in_half(start if after else (start + end) // 2)
     return words
+
+
+def _in_half(minute: int) -> str:
+    return f"{(minute // 60 + 11) % 12 + 1}:{minute % 60:02d} {'am' if minute % 1440 < 720 else 'pm'}"
 
 
 def _mixed(text: str, day: Day) -> str:
