@@ -62,7 +62,8 @@ def to_persona_dict(rubric: CompiledRubric, setting: Setting, identifier: str = 
     return {
         "version": 1, "id": identifier, "name": document.name[:80] or identifier,
         "age": min(max(document.age or 40, 16), 110), "pronouns": document.pronouns,
-        "occupation": (re.split(r"[.,;]", background)[0].strip() or "not stated")[:160],
+        "occupation": (document.occupation or ("" if document.running else re.split(r"[.,;]", background)[0].strip())
+                       or "not stated")[:160],
         "traits": {t: float(min(max(document.traits.get(t, 0.0), -4), 4)) for t in TRAITS},
         "background": background or "not stated",
         **{name: _phrases(document.fields.get(name, [])) for name in ("interests", "lifestyle", "daily_plan")},

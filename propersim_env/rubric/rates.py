@@ -75,7 +75,7 @@ class Rate:
 def _grammar() -> dict[str, re.Pattern[str]]:
     numbers = lexicon()["numbers"]
     word = "|".join(sorted(map(re.escape, numbers["words"]), key=len, reverse=True))
-    n = rf"(?:\d+(?:\.\d+)?|{word})"
+    n = rf"(?:(?<![\w.:])\d+(?:\.\d+)?(?![\d:])|(?<!\w)(?:{word})(?!\w))"
     between = rf"(?P<lo>{n})(?:\s?(?:to|or|-|and|, maybe|, at most)\s?(?P<hi>{n}))?"
     unit = "|".join(numbers["units"])
     day = r"(?:(?:a|per|each|every|in a|over a|during the|throughout the|over the) ?(?:single |whole |waking )?day|daily)"
