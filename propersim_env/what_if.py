@@ -166,6 +166,7 @@ def capability(user: Any, name: str) -> Callable[..., Any]:
 
 def explanation(machine: Machine, i: int, user: Any, *asked: Any) -> Explanation:
     """Have the user of home i explain a rating; `asked` are the arguments of its ``explain``."""
+    machine.require_full("explain")
     _begun(machine, i)
     answer: Explanation = capability(user, "explain")(*asked)
     return answer
@@ -187,6 +188,7 @@ def counterfactual(machine: Machine, i: int, user: Any, *asked: Any, minutes_lat
         TypeError: The user cannot explain itself.
         ValueError: The episode ends before that moment, or the changes contradict each other.
     """
+    machine.require_full("what_if")
     most = _waking_minutes_left(machine, i)
     if minutes_later > most:
         raise ValueError(f"minutes_later={minutes_later:g}: max_cycles={machine.config.max_cycles} ends the episode after "
@@ -197,6 +199,7 @@ def counterfactual(machine: Machine, i: int, user: Any, *asked: Any, minutes_lat
 
 def best_moment(machine: Machine, i: int, user: Any, *asked: Any, within_minutes: float = 120) -> WhatIf:
     """Have the user of home i find the best moment for a text, before the end of the episode. Raises as `counterfactual`."""
+    machine.require_full("best_moment")
     within = min(within_minutes, _waking_minutes_left(machine, i))
     answer: WhatIf = capability(user, "best_moment")(*asked, within_minutes=within, horizon=machine.horizon)
     return answer

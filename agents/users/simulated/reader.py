@@ -255,7 +255,8 @@ class TextReader:
         if self.rules.is_gibberish(cleaned, coverage):
             return flags | {"gibberish"}
         named = {topic for word in set(words) for topic in self._named.get(stem(word), ())}
-        if self.rules.is_stuffed(words, len(LIST_BORDER.split(cleaned.lowered)), len(named)):
+        parts = len(LIST_BORDER.split(cleaned.lowered))
+        if self.rules.is_stuffed(words, parts, len(named)) or self.rules.is_heap(cleaned.lowered):
             flags.add("stuffing")
         return flags
 
