@@ -61,7 +61,8 @@ def score(name: str, facts: dict[str, Any], setting: Setting, reader: Any) -> Co
     data = to_persona_dict(rubric, setting)
     preferences, defaults = data["preferences"], rubric.defaults
     count: Counter[tuple[str, str]] = Counter()
-    count += _single("name", facts.get("name"), data["name"] if rubric.document.name else None, data["name"] == facts.get("name"))
+    name_found = rubric.document.name
+    count += _single("name", facts.get("name"), name_found or None, name_found == facts.get("name"))
     count += _single("age", facts.get("age"), rubric.document.age or None, rubric.document.age == facts.get("age"))
     job = data["occupation"].lower()
     count += _single("occupation", facts.get("occupation"), job if job != "not stated" else None,

@@ -8,13 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .clauses import Clause, asks, clauses
+from .clauses import Clause, asks, clauses, content_words
 from .documents import SECTIONS, Document
 from .manner import read_manner
 from .rates import Rate, read_rate
 from .routine import read_routine
+from .settling import settle
 from .times import USUAL_DAY, Day, Span, clock_text, spans
 from .words import concepts, is_english, lexicon, pattern, sentences, situation_words, tidy
+
 
 class Understanding(Protocol):
     """What a reading of a text tells about its topics."""
@@ -45,6 +47,7 @@ class WantText:
         concepts: Names of what is done in the situation.
         kind: ``tied``, ``general`` (no situation), ``profile`` (from interests and the like) or ``refused``.
         sentence: Where it was said.
+        guessed: Whether it was only guessed from loose wording.
     """
 
     content: str
@@ -54,6 +57,7 @@ class WantText:
     concepts: frozenset[str]
     kind: str
     sentence: str
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +162,20 @@ def topic_mix(reader: Reader, text: str, least: float = 0.12) -> tuple[tuple[str
     return tuple((reader.topic_ids[int(k)], round(float(masses[k]), 3)) for k in order if masses[k] >= least)
 
 
+def topics_of(reader: Reader, content: str) -> tuple[tuple[str, float], ...]:
+    """Topics of a content that may name several things: those of its items, by the item that is most about each."""
+    mixed = dict(topic_mix(reader, content))
+    for item in re.split(r", | and | or | nor ", content):
+        if content_words(item) and item != content:
+            for topic, share in topic_mix(reader, item, 0.5):
+                mixed[topic] = max(share, mixed.get(topic, 0.0))
+    return tuple(sorted(mixed.items(), key=lambda pair: -pair[1])[:4])
+
+
 def _english(rubric: CompiledRubric, section: str) -> str:
     """A section, or nothing where it is in another language: no word of it is then taken for an English one."""
     text = tidy(rubric.document.sections[section])
-    return text if is_english(text) else ""
+    return text if rubric.document.english or is_english(text) else ""
 
 
 def _wants(rubric: CompiledRubric, reader: Reader, marks: dict[str, list[str]]) -> None:
@@ -171,23 +185,24 @@ def _wants(rubric: CompiledRubric, reader: Reader, marks: dict[str, list[str]]) 
         vague = bool(re.match(rules["vague"], ask.content)) or (not ask.situation and bool(
             pattern(rules["vague"]).search(ask.content)))
         kind = "tied" if ask.situation else "general"
-        mix = topic_mix(reader, ask.content)
+        mix = topics_of(reader, ask.content)
         if vague:
             marks.setdefault(ask.sentence, []).append("general attitude, no content")
             continue
         situation = ask.situation
         rubric.wants.append(WantText(ask.content, situation, mix, tuple(spans(situation, rubric.day)),
-                                     frozenset(concepts(situation)), kind, ask.sentence))
+                                     frozenset(concepts(situation)), kind, ask.sentence, ask.guessed))
         named = ", ".join(t for t, _ in mix) or "no topic of the setting"
         when = f" when {situation}" if situation else ""
-        marks.setdefault(ask.sentence, []).append(f"want: {ask.content} [{named}]{when}")
+        marks.setdefault(ask.sentence, []).append(f"{'guess' if ask.guessed else 'want'}: {ask.content} [{named}]{when}")
     for clause in clauses(text):
         if not clause.wanted and len(clause.text.split()) > 2:
             words = re.sub(rules["reason"], "", pattern(lexicon()["polarity"]["negative"]).sub(" ", clause.text)).strip(" .,")
-            mix = topic_mix(reader, words)
+            mix = topics_of(reader, words)
             rubric.wants.append(WantText(words, "", mix, (), frozenset(concepts(words)), "refused", clause.sentence))
             marks.setdefault(clause.sentence, []).append(f"refused: {words}")
-    for name in ("interests", "goals", "daily_plan", "lifestyle", "background"):
+    told = ("interests", "goals", "daily_plan", "lifestyle", "background")
+    for name in told[:2] if rubric.document.running else told:
         for statement in rubric.document.fields.get(name, []):
             mix = topic_mix(reader, statement)
             rubric.wants.append(WantText(statement.lower(), "", mix, (), frozenset(), "profile", statement))
@@ -288,6 +303,7 @@ def _rate(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
     if not rate.stated:
         other = read_rate(" ".join(_english(rubric, s) for s in SECTIONS), rubric.day)
         rubric.rate = rate = other if other.stated else rate
+    rate.conflicts = settle(rate, text, rubric.day)
     if not rate.slots and re.search(lexicon()["rates"]["one_each"], text.lower()):
         rate.slots = [s for m in rubric.wanted() if not m.soft for s in m.spans]
     for sentence in sentences(text):

@@ -14,7 +14,7 @@ from propersim_env.schema import DataError, parse_json
 
 from .first_person import first_person, is_about_another
 from .running import sort_running
-from .words import lexicon, pattern, running, tidy
+from .words import is_english, lexicon, pattern, running, tidy
 
 SECTIONS = ("Personal_Preference", "Timing", "Frequency", "Communication_&_Safety")
 _LISTS = {"current_interests": "interests", "interests": "interests", "lifestyle": "lifestyle", "daily_plan_req": "daily_plan",
@@ -36,6 +36,7 @@ class Document:
         said: The words as they were written, by statement, where a statement was rewritten.
         unsorted: Sentences of running text that show by no word what they are about.
         running: Whether it is running text rather than a file with parts of its own.
+        english: Whether all of it together reads as English; its parts are then not judged one by one.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Document:
     said: dict[str, str] = field(default_factory=dict)
     unsorted: list[str] = field(default_factory=list)
     running: bool = False
+    english: bool = False
 
     def words(self) -> str:
         """All of it as one text."""
@@ -105,7 +107,7 @@ def document_from_dict(data: Any, source: str = "persona") -> Document:
 
 def document_from_words(text: str, source: str = "persona") -> Document:
     """Read plain words: ``Heading: text`` lines where there are any; the rest is running text, sorted by what it says."""
-    document = Document(source, running=True)
+    document = Document(source, running=True, english=is_english(tidy(text)))
     headings = {n: e for n, e in lexicon()["sections"]["headings"].items() if n not in (*SECTIONS, "lifestyle", "background")}
     current, rest = "", list[str]()
     for line in text.splitlines():

@@ -47,8 +47,12 @@ def age_of(sentence: str, bare: bool = False) -> int:
     return 0
 
 
-def name_of(text: str) -> str:
+def name_of(text: str, another: bool = False) -> str:
     """The name that a text states, or "".
+
+    Args:
+        text: Tidy text.
+        another: Whether it speaks of somebody else: "Arjun is a nurse" then names him.
 
     Example:
         >>> name_of("Hello, folks call me Walt."), name_of("Mornings are best.")
@@ -63,7 +67,7 @@ def name_of(text: str) -> str:
     for sentence in re.split(r"(?<=[.!?:])\s+", text):
         opening = re.match(rules["opening"], sentence.strip())
         if opening and not re.match(stop, opening["name"]) and (
-                age_of(sentence, True) or re.search(r" (?:is|works) ", sentence)):
+                age_of(sentence, True) or (another and re.search(r" (?:is|works) ", sentence))):
             return opening["name"]
     spoken = re.match(r"(?:hey |hi )?(?:im|i'm|i am) ([a-z]{3,12}),? (?=\d\d\b)", text)
     return spoken[1].title() if spoken else ""

@@ -12,11 +12,11 @@ from .clock_words import in_figures
 from .times import USUAL_DAY, Day, clock_text, spans
 from .words import lexicon, running
 
-_TIME = re.compile(r"(?<![\w:.])(?:(?P<h>\d{1,2})(?:[:.](?P<m>\d\d))?\s?(?P<p>am|pm)?|(?P<noon>noon|midday)|(?P<midnight>midnight))"
-                   r"(?![\w:]|\.\d)(?! ?(?:hours?|minutes?|times|words|years|a day|days|per ))")
-_RANGE = re.compile(r"(?P<a>\d{1,2}(?:[:.]\d\d)?\s?(?:am|pm)?) ?(?:-|to|till|until) ?(?P<b>\d{1,2}(?:[:.]\d\d)?\s?(?:am|pm)?)(?![\w:])|"
-                    r"starts? at (?P<c>\d{1,2}(?:[:.]\d\d)?\s?(?:am|pm)?).{1,12}?(?:stop|finish|end)s? at (?P<d>\d{1,2}(?:[:.]\d\d)?"
-                    r"\s?(?:am|pm)?)")
+_TIME = re.compile(r"(?<![\w:.])(?:(?P<h>\d{1,2})(?:[:.](?P<m>\d\d))?\s?(?P<p>am|pm)?|(?P<noon>noon|midday)|"
+                   r"(?P<midnight>midnight))(?![\w:]|\.\d)(?! ?(?:hours?|minutes?|times|words|years|a day|days|per ))")
+_CLOCK = r"\d{1,2}(?:[:.]\d\d)?\s?(?:am|pm)?"
+_RANGE = re.compile(rf"(?P<a>{_CLOCK}) ?(?:-|to|till|until) ?(?P<b>{_CLOCK})(?![\w:])|"
+                    rf"starts? at (?P<c>{_CLOCK}).{{1,12}}?(?:stop|finish|end)s? at (?P<d>{_CLOCK})")
 _LIMITS = {"wake": (210, 900), "bed": (1170, 1860), "breakfast": (240, 900), "lunch": (630, 930), "dinner": (990, 1350)}
 """Minutes after midnight between which a stated time is believed; a bed after midnight counts on beyond 1440."""
 
@@ -119,7 +119,8 @@ def _of_own(name: str, own: list[str], found: UsualDay) -> int | None:
             time = _TIME.search(rest) or (_TIME.search(match[0]) if re.search(r"\d", match[0]) else None)
             minute = _placed(time, low, high) if time else None
             if minute is not None:
-                found.marks.setdefault(statement, []).append(f"{'sleep' if name == 'bed' else name} {clock_text(minute % 1440)}")
+                what = "sleep" if name == "bed" else name
+                found.marks.setdefault(statement, []).append(f"{what} {clock_text(minute % 1440)}")
                 return minute
     return None
 
@@ -127,13 +128,13 @@ def _of_own(name: str, own: list[str], found: UsualDay) -> int | None:
 def _placed(time: re.Match[str], low: int, high: int) -> int | None:
     """The minute that a time means where it must lie between two; half a day or a day later if it was told loosely."""
     if time["noon"] or time["midnight"]:
-        minute, steps = (720, (0,)) if time["noon"] else (1440, (0,))
-    else:
-        hour, half = int(time["h"]), time["p"]
-        if hour > 24:
-            return None
-        minute = (hour % 12 + (12 if half == "pm" else 0) if half else hour) * 60 + int(time["m"] or 0)
-        steps = (0, 1440) if half or hour > 12 else (0, 720, 1440)
+        minute = 720 if time["noon"] else 1440
+        return minute if low <= minute <= high else None
+    hour, half = int(time["h"]), time["p"]
+    if hour > 24:
+        return None
+    minute = (hour % 12 + (12 if half == "pm" else 0) if half else hour) * 60 + int(time["m"] or 0)
+    steps = (0, 1440) if half or hour > 12 else (0, 720, 1440)
     return next((minute + step for step in steps if low <= minute + step <= high), None)
 
 

@@ -17,8 +17,10 @@ from .words import concepts, is_english, lexicon, pattern, running, tidy
 
 _PREFERENCE, _TIMING, _RATE, _MANNER = "Personal_Preference", "Timing", "Frequency", "Communication_&_Safety"
 _ORDER = (_PREFERENCE, _TIMING, _RATE, _MANNER, "lifestyle", "background")
-_MILITARY = re.compile(r"(?:(?<= at )|(?<=and )|(?<=from )|(?<=between )|(?<=until )|(?<= to )|(?<=after )|(?<=before ))([01]\d|2[0-3])([0-5]\d)\b(?! ?[a-z]{4,})")
-_APOSTROPHE = re.compile(r"\b(?:(?:do|does|did|is|are|ca|wo|would|should|must|could|have)n(?=t\b)|(?<!\w)[Ii](?=m\b|ve\b|d like))(t|m|ve|d)")
+_MILITARY = re.compile(r"(?:(?<= at )|(?<=and )|(?<=from )|(?<=between )|(?<=until )|(?<= to )|(?<=after )|(?<=before ))"
+                       r"([01]\d|2[0-3])([0-5]\d)\b(?! ?[a-z]{4,})")
+_APOSTROPHE = re.compile(r"\b(?:(?:do|does|did|is|are|ca|wo|would|should|must|could|have)n(?=t\b)|"
+                         r"(?<!\w)[Ii](?=m\b|ve\b|d like))(t|m|ve|d)")
 _BULLET = re.compile(r"^\s*(?:[-*\u2022\u2013]|\d+[.)])\s+")
 
 
@@ -68,7 +70,7 @@ def sort_running(text: str, name: str = "") -> Sorted:
     english = is_english(text)
     for kind, block in _blocks(text):
         written = _MILITARY.sub(r"\1:\2", _APOSTROPHE.sub(lambda m: f"{m[0][:-len(m[1])]}'{m[1]}", tidy(block)))
-        result.name = result.name or name_of(written)
+        result.name = result.name or name_of(written, another)
         written = first_person(written, result.name) if another else written
         if not english:
             _leave(kind, written, result)
@@ -202,35 +204,25 @@ def parts_of(piece: str, before: frozenset[str] = frozenset()) -> set[str]:
         return set()
     rate = read_rate(in_figures(lowered), USUAL_DAY)
     times, done = spans(lowered, USUAL_DAY), concepts(lowered)
-    found = set[str]()
-    if rate.heard and not says["about"] or rate.stated or says["rate"]:
+    clock, tone, found = any(s.kind == "clock" for s in times), _mostly_tone(lowered), set[str]()
+    about = bool(says["refuse"] or says["about"] or says["wish"]) and not tone and _content(lowered)
+    if rate.stated or says["rate"] or (rate.heard and not says["about"]):
         found.add(_RATE)
-    about = bool(says["refuse"] or says["about"] or says["wish"])
-    manner = bool(says["manner"])
-    boundary = bool(says["boundary"])
-    clock = any(s.kind == "clock" for s in times)
-    if says["contact"] and (times or done or says["not_at"] or re.search(r"\b(?:when|while|during|if)\b", lowered)):
+    placed = times or done or says["not_at"] or re.search(r"\b(?:when|while|during|if)\b", lowered)
+    if (says["contact"] and placed) or (says["moment"] and (times or done)) or (says["not_at"] and not about):
         found.add(_TIMING)
-    elif (says["moment"] and (times or done)) or (says["not_at"] and not about):
-        found.add(_TIMING)
-    tone = _mostly_tone(lowered)
-    about = about and not tone
-    if tone or manner and _TIMING not in found and not (about and _content(lowered) and not boundary):
+    told = bool(says["manner"]) and _TIMING not in found and not about
+    if tone or told or says["boundary"]:
         found.add(_MANNER)
-    if boundary:
-        found.add(_MANNER)
-    if about and _content(lowered) and not found & {_TIMING} and not (_RATE in found and not says["about"]):
-        if not (boundary and not re.search(r"(?:about|on|of) my|mention|my own business", lowered)) and not (
-                manner and not says["refuse"] and _MANNER in found):
-            found.add(_PREFERENCE)
+    named = not says["boundary"] or re.search(running()["cues"]["boundary_topic"], lowered)
+    counted = _RATE in found and not says["about"]
+    if about and named and _TIMING not in found and not counted:
+        found.add(_PREFERENCE)
     if not found and _situated(lowered) and (_idea(lowered) or before == {_PREFERENCE}):
         found.add(_PREFERENCE)
-    if not found or found == {_MANNER} and clock:
-        if clock and re.search(running()["routine"]["words"], lowered) and not about:
-            found = {"lifestyle"}
-        elif not found and says["profile"]:
-            found = {"background"}
-    return found
+    if not found - {_MANNER} and clock and not about and re.search(running()["routine"]["words"], lowered):
+        return {"lifestyle"}
+    return found or ({"background"} if says["profile"] else set())
 
 
 def _situated(lowered: str) -> bool:
@@ -261,9 +253,7 @@ def _mostly_tone(lowered: str) -> bool:
         left = pattern(expression).sub(" ", left)
     if left == lowered:
         return False
-    idle = r"\b(?:is|are|and|or|but|be|a|the|with|please|i|me|like|it|them|want|fine|good|better|best|welcome|never|not|no|too|" \
-           r"very|always|touch|of|to|in|any|without|would|thanks|nothing|more|keep|use|so)\b"
-    rest = re.findall(r"[a-z'-]+", re.sub(idle, " ", left))
+    rest = re.findall(r"[a-z'-]+", pattern(running()["cues"]["beside_tone"]).sub(" ", left))
     return len(rest) <= max(1, len(words) // 5)
 
 
@@ -294,7 +284,8 @@ def _sort_list(kind: str, text: str, result: Sorted) -> None:
             if kind == "manner" and parts_of(sentence) == {_RATE}:
                 result.add(_RATE, sentence, sentence)
         return
-    border = r"(?<=[.;])\s+" if kind == "time" else r"(?<=[.;])\s+|, (?!(?:and|or|when|while|during|in|at|on|after|before|but|not)\b)"
+    border = r"(?<=[.;])\s+"
+    border += "" if kind == "time" else r"|, (?!(?:and|or|when|while|during|in|at|on|after|before|but|not)\b)"
     for item in re.split(border, text):
         item, words = item.strip(" ,;"), item.strip(" .,;")
         words = words if re.match(r"I\b|[A-Z]{2}", item) else words[:1].lower() + words[1:]

@@ -24,7 +24,8 @@ _SINGLE = re.compile(
 )
 
 _FIRST = re.compile(r"first (?:(?P<half>half(?:[- ]an)?[- ])?hour|(?P<minutes>\d+) min\w*) $")
-_AHEAD = re.compile(r"(?:(?P<half>half an hour|half-hour)|(?P<hours>an|one|two|three|a couple of|[1-4]) hours?|(?P<minutes>\d+) min\w*) $")
+_AHEAD = re.compile(r"(?:(?P<half>half an hour|half-hour)|(?P<hours>an|one|two|three|a couple of|[1-4]) hours?|"
+                    r"(?P<minutes>\d+) min\w*) $")
 _HALF_OF_DAY = re.compile(r"(?P<am>morning|breakfast|sunrise|dawn)|"
                           r"(?P<pm>afternoon|evening|night|dinner|supper|tonight|sunset|dusk)")
 
