@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .clock_words import as_times
 from .words import lexicon, pattern, sentences, tidy
@@ -28,11 +28,15 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A content and the situation in which it is wanted (both in words; the situation may be empty)."""
+    """A content and the situation in which it is wanted (both in words; the situation may be empty).
+
+    `guessed` is true where no word says that it is wanted: it stands beside a time or a situation, and that is all.
+    """
 
     content: str
     situation: str
     sentence: str
+    guessed: bool = False
 
 
 def clauses(text: str) -> list[Clause]:
@@ -92,7 +96,7 @@ def _loose(part: str, clause: Clause) -> list[Ask]:
         return []
     if len(content_words(part)) < 2 or not re.search(rules["asks"]["loose"], part):
         return []
-    return [Ask(part, part, clause.sentence)]
+    return [Ask(part, part, clause.sentence, True)]
 
 
 def content_words(text: str) -> set[str]:
@@ -116,6 +120,7 @@ def _asks_of(clause: Clause) -> list[Ask]:
     markers = list(re.finditer(rules["strong_marker"], lowered)) or list(re.finditer(rules["marker"], lowered))
     if not markers:
         return [Ask(_strip_lead(lowered), "", clause.sentence)] if re.search(rules["lead"], lowered) else []
+    guessed = not (re.search(rules["lead"], lowered) or pattern(rules["noun"]).search(lowered))
     found, content, position = list[Ask](), lowered[: markers[0].start()], 0
     for i, marker in enumerate(markers):
         if marker.start() < position:
@@ -125,20 +130,32 @@ def _asks_of(clause: Clause) -> list[Ask]:
         body = f"{marker[0]} {body.strip()}" if marker[0] in ("before", "after", "during") else body
         situation, nxt = _split_next(body, bool(following))
         if nxt is None and following and found and not content:
-            found[-1] = Ask(found[-1].content, f"{found[-1].situation}, {situation}", clause.sentence)
+            found[-1] = replace(found[-1], situation=f"{found[-1].situation}, {situation}")
         elif content:
-            found.append(Ask(_strip_lead(content), situation.strip(" ,"), clause.sentence))
+            content, ahead = _ahead(_strip_lead(content))
+            found.append(Ask(content, f"{ahead}{situation}".strip(" ,"), clause.sentence, guessed))
         elif found:
-            found[-1] = Ask(found[-1].content, f"{found[-1].situation}, {situation}".strip(" ,"), clause.sentence)
+            found[-1] = replace(found[-1], situation=f"{found[-1].situation}, {situation}".strip(" ,"))
         content = nxt or ""
+    if content and found:  # what follows "and about" or "and on" has no situation of its own
+        found.append(Ask(_strip_lead(content), "", clause.sentence, guessed))
     return found
+
+
+def _ahead(content: str) -> tuple[str, str]:
+    """Part "recipes an hour" (before dinner) into the content and what belongs to the situation."""
+    amount = re.search(r" (?:half an hour|an hour|\d+ minutes|(?:two|three|a couple of) hours|just|shortly|right)$", content)
+    return (content[: amount.start()], f"{amount[0].strip()} ") if amount else (content, "")
 
 
 def _split_next(body: str, more: bool) -> tuple[str, str | None]:
     """Part a situation from the next content, which follows a comma or "and" and names a kind of recommendation."""
+    rules = lexicon()["asks"]
+    other = re.search(r",? and (?:also )?(?=(?:about|on|to hear about|something (?:about|on)) )", body)
+    if other:
+        return body[: other.start()], re.sub(r"^(?:about|on|to hear about|something (?:about|on)) ", "", body[other.end():])
     if not more:
         return body, None
-    rules = lexicon()["asks"]
     for border in reversed(list(re.finditer(r",? and |; |, ", body))):
         rest = body[border.end():]
         short = border[0] in (", and ", "; ") and 0 < len(rest.split()) <= 5

@@ -18,12 +18,15 @@ _RANGE = re.compile(rf"(?P<lead>between |from )?{_CLOCK.format(1)}\s?(?:-|to|and
 _AMOUNT = re.compile(r"\s?(?:hours?|minutes?|mins?|times|recomm|sugg|messages|a day|per day|days|%)")
 _RELATIONS = (r"(?P<rel>before|after|once|during|at|over|following|prior to|ahead of|on|when(?:ever)? (?:i'm|i am|i)|"
               r"while(?: i'm)?)")
+_LINKS = r"(?:and|or|but|before|after|during|at|between|from|until) "
 _SINGLE = re.compile(
     r"(?P<rel>(?:shortly |right |just |soon )?(?:after|past|from)|before|until|till|by|around|about|at|circa|towards?|near)?"
     rf"\s*(?P<tilde>~)?(?<![\w.:/]){_CLOCK.format(1)}(?P<on> onwards?| or later)?"
 )
 
 _FIRST = re.compile(r"first (?:(?P<half>half(?:[- ]an)?[- ])?hour|(?P<minutes>\d+) min\w*) $")
+_AHEAD = re.compile(r"(?:(?P<half>half an hour|half-hour)|(?P<hours>an|one|two|three|a couple of|[1-4]) hours?|"
+                    r"(?P<minutes>\d+) min\w*) $")
 _HALF_OF_DAY = re.compile(r"(?P<am>morning|breakfast|sunrise|dawn)|"
                           r"(?P<pm>afternoon|evening|night|dinner|supper|tonight|sunset|dusk)")
 
@@ -47,6 +50,15 @@ class Day:
         """Minute of the day of an event of the lexicon."""
         return {"bed": self.sleep, "waking": self.wake, "breakfast": self.breakfast, "lunch": self.lunch,
                 "dinner": self.dinner, "work_end": self.work_end, "routine": self.wake}[event]
+
+
+USUAL_DAY = Day(435, 1395, 475, 765, 1125, 1020)
+"""A day against which a persona's own times are read, before they are known."""
+
+
+def clock_text(minute: int) -> str:
+    """Minutes after midnight as HH:MM."""
+    return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +205,7 @@ def _window(table: dict[str, Any], name: str, place: str, day: Day) -> tuple[int
 def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
     table = lexicon()["events"]
     for name, expression in table["patterns"].items():
-        leading = re.compile(rf"(?<!\w){_RELATIONS} (?:\w+ ){{0,3}}?(?:{expression})(?!\w)")
+        leading = re.compile(rf"(?<!\w){_RELATIONS} (?:(?!{_LINKS})\w+ ){{0,3}}?(?:{expression})(?!\w)")
         for match in leading.finditer(text):
             relation = match["rel"].split()[0]
             place = ("before" if relation in ("before", "prior", "ahead") else
@@ -203,6 +215,10 @@ def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
             low, high = _window(table, name, place, day)
             anchor = day.anchor(name)
             start, end = max(0, anchor + low), min(1440, anchor + high)
+            ahead = _AHEAD.search(text[: match.start()]) if place == "before" else None
+            if ahead:  # "half an hour before dinner"
+                minutes = 30 if ahead["half"] else 60 * _few(ahead["hours"]) if ahead["hours"] else int(ahead["minutes"])
+                start, end = max(0, anchor - minutes - 15), max(15, anchor - minutes + 30)
             first = _FIRST.search(text[: match.start()]) if place == "after" else None
             if first:  # "the first half hour after waking"
                 start, end = anchor, anchor + (30 if first["half"] else int(first["minutes"] or 60))
@@ -225,6 +241,12 @@ def _days(text: str, at: int) -> str:
         return own or "all"
     first = text[: borders[1]]
     return _named_days(first) if not re.search(r"\d", first) and len(first.split()) <= 5 and _named_days(first) else "all"
+
+
+def _few(words: str) -> int:
+    """A small number of hours."""
+    known = {"an": 1, "one": 1, "two": 2, "a couple of": 2, "three": 3}
+    return known.get(words) or int(words)
 
 
 def _named_days(text: str) -> str:
