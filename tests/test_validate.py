@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from propersim_env.agents.users.simulated.compiled import text_reader
 from propersim_env.agents.users.simulated.situation import SILENCE, Situation, SituationRater, situation_from_case
-from propersim_env.agents.users.simulated.user import text_reader
 from propersim_env.cli import main
 from propersim_env.evaluation.agreement import fit_weights, kappa
 from propersim_env.rubric import document_from_words

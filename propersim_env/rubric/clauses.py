@@ -47,12 +47,14 @@ def clauses(text: str) -> list[Clause]:
         [(True, 'mornings are good, '), (False, 'never during lunch.')]
     """
     rules = lexicon()["polarity"]
+    after, whole, praise = pattern(rules["after"]), pattern(rules["whole"]), pattern(rules["praise"])
     negative, turn, weak = pattern(rules["negative"]), re.compile(rules["turn"]), pattern(rules["weak"])
     result: list[Clause] = []
     for sentence in sentences(tidy(text)):
         lowered = re.sub(pattern(rules["idle"]), "", as_times(sentence.lower()))
         is_weak, position, wanted = bool(weak.search(lowered)), 0, True
-        if pattern(rules["after"]).search(lowered) and not negative.search(lowered):
+        refused = whole.search(lowered) or (after.search(lowered) and not negative.search(lowered))
+        if refused and not praise.search(lowered):
             result.append(Clause(lowered, False, False, sentence))  # "the mornings are closed": refused from its beginning
             continue
         while position < len(lowered):

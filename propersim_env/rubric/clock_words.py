@@ -19,7 +19,9 @@ _HALF = re.compile(rf"{_BEFORE}half {_HOUR}\b{_AFTER}")
 _JOINED = re.compile(rf"\b{_HOUR}[ -](?P<minute>fifteen|thirty|forty-five|twenty|forty|ten|oh[ -]five)\b{_AFTER}")
 _OCLOCK = re.compile(rf"\b{_HOUR} o'? ?clock\b")
 _ALONE = re.compile(rf"{_BEFORE}(?P<about>(?:about|around|roughly|maybe|say|nearly) )?{_HOUR}\b{_AFTER}")
-_RANGE = re.compile(rf"(?<=\d )(?P<link>to|and|till|til|until|or) {_HOUR}\b{_AFTER}")
+_STATED = re.compile(rf"\b(?P<hour>{'|'.join(_HOURS)}) "
+                     r"(?:(?P<am>in the morning)|(?P<pm>in the (?:afternoon|evening)|at night))\b")
+_RANGE = re.compile(rf"(?:(?<=\d )|(?<=[ap]m ))(?P<link>to|and|till|til|until|or) {_HOUR}\b{_AFTER}")
 _STARTED = re.compile(rf"{_HOUR}\b(?= (?:to|till|til|until) (?:about |around |roughly )?\d)")
 _PAIR = re.compile(rf"\b(?P<first>{'|'.join(_HOURS)}) (?P<link>to|till|til|until) (?P<second>{'|'.join(_HOURS)})"
                    r"(?= (?:in the|at night|am|pm|o'clock)\b)")
@@ -33,6 +35,7 @@ _BARE = re.compile(rf"(?<![\w:.-])(?<!from )(?<!between )(?P<a>{_TIME}|{'|'.join
 _AFTER_BEFORE = re.compile(rf"(?:after|past) (?P<a>{_TIME}|noon) and before (?:[a-z]+ (?:at|around|about) )?"
                            rf"(?P<b>{_TIME}|noon)(?![\w:])")
 _AFTER_UNTIL = re.compile(rf"(?:after|past) (?P<a>{_TIME}) (?:until|till) (?P<b>{_TIME}|midnight)(?![\w:])")
+_EVENT_AT = re.compile(rf"\b(?P<rel>before|after|until|till) (?:[a-z']+ ){{1,4}}?(?:at|around|about) (?P<at>{_TIME})(?![\w:])")
 _LISTED = re.compile(rf"(?<=\d, )(?P<hour>{'|'.join(_HOURS)})(?=, |,? (?:and|or) |[.;]|$)")
 
 
@@ -61,6 +64,7 @@ def in_figures(text: str) -> str:
     text = _HALF.sub(lambda m: f"{m['lead']}{_clock(_hour(m['hour']), 30)}", text)
     text = _JOINED.sub(lambda m: _clock(_hour(m["hour"]), _minutes(m["minute"].replace(" ", "-"))), text)
     text = _OCLOCK.sub(lambda m: f"{_hour(m['hour'])} o'clock", text)
+    text = _STATED.sub(lambda m: f"{_hour(m['hour'])} {'am' if m['am'] else 'pm'}", text)
     text = _PAIR.sub(lambda m: f"{_hour(m['first'])} {m['link']} {_hour(m['second'])}", text)
     text = _ALONE.sub(_alone, text)
     text = _STARTED.sub(lambda m: str(_hour(m["hour"])), text)
@@ -69,6 +73,7 @@ def in_figures(text: str) -> str:
     text = _ABOUT.sub(lambda m: f"{m['link']} ", text)
     text = _LISTED.sub(lambda m: f"at {_hour(m['hour'])}", text)
     text = _HALVES.sub(lambda m: f"{m['time']} {'am' if m['am'] else 'pm'}", text)
+    text = _EVENT_AT.sub(_event_at, text)
     text = _AFTER_BEFORE.sub(r"from \g<a> to \g<b>", text)
     return _AFTER_UNTIL.sub(r"from \g<a> to \g<b>", text)
 
@@ -85,6 +90,12 @@ def as_times(text: str) -> str:
         return f"from {a} to {b}"
 
     return _BARE.sub(pair, in_figures(text))
+
+
+def _event_at(match: re.Match[str]) -> str:
+    """"Until supper at 7:30" as "until 7:30 pm"."""
+    half = " pm" if re.search("dinner|supper|evening", match[0]) else " am" if re.search("breakfast|morning", match[0]) else ""
+    return f"{match['rel']} {match['at']}{half if match['at'][-1].isdigit() else ''}"
 
 
 def _alone(match: re.Match[str]) -> str:

@@ -243,6 +243,10 @@ def _wanted_moments(clause: Clause, day: Day) -> list[Moment]:
     if re.search(rules["elaboration"], clause.text):
         return []
     text = re.sub(rules["subordinate"], "", clause.text)
+    return [moment for part in re.split(r"[;:](?!\d)", text) for moment in _wanted_in(part, clause, day)]
+
+
+def _wanted_in(text: str, clause: Clause, day: Day) -> list[Moment]:
     found = list[Moment]()
     times = spans(text, day)
     if times:
@@ -252,10 +256,9 @@ def _wanted_moments(clause: Clause, day: Day) -> list[Moment]:
             found.append(Moment((span,), frozenset(done), piece.strip(" ,."), True, clause.weak))
             found += _blocked_before(piece, clause)
         return found
-    situations = re.findall(r"(?:during|when(?:ever)?|while|at times when|over|on|after) (.+?)(?=, (?:or|and)|$)", text)
-    for situation in situations:
+    for situation in re.findall(r"(?:during|when(?:ever)?|while|over|on|after|once) (.+?)(?=, (?:or|and|when)|$)", text):
         done = concepts(situation)
-        if done:
+        if done or situation_words(situation):
             found.append(Moment((), frozenset(done), situation.strip(" ,."), True, clause.weak))
     return found
 
@@ -264,7 +267,7 @@ def _blocked_before(piece: str, clause: Clause) -> list[Moment]:
     """A moment wanted "after my workout" is not one during the workout."""
     table = lexicon()["concepts"]["table"]
     found = list[Moment]()
-    after = r"\bafter (?!\d)(?:i(?:'ve| have) (?:had|finished|done) )?((?:my |the |a )?(?:[\w-]+ ?){1,5})"
+    after = r"\bafter (?!\d)(?:i(?:'ve| have) (?:had|finished|done) )?((?:my |the |a )?(?:(?!or\b|and\b)[\w-]+ ?){1,5})"
     for match in re.finditer(after, piece):
         absorbing = {c for c in concepts(match[1]) if table[c]["absorbing"]}
         if absorbing:

@@ -11,11 +11,11 @@ from .times import Day, Span, spans
 from .words import lexicon
 
 _MEANS = {"every": "interval", "hourly": "interval", "an_hour": "interval", "gap": "gap", "space": "gap", "closer": "gap",
-          "within": "gap", "leaving": "gap", "most": "most", "day_most": "most", "not_more": "most", "extra": "most",
+          "within": "gap", "leaving": "gap", "most": "most", "most_after": "most", "day_most": "most", "not_more": "most", "extra": "most",
           "least": "least"}
 _TOO_MANY = re.compile(r"[^.;,]*(?<!\w)(?:is|are|would be|feels) (?:far |way |much )?"
                        r"too (?:much|many|often|frequent|few|seldom|rare)(?!\w)[^.;,]*")
-_KINDS = ("day_most", "not_more", "most", "least", "closer", "within", "leaving", "gap", "space", "average", "every", "an_hour",
+_KINDS = ("day_most", "not_more", "most", "most_after", "least", "closer", "within", "leaving", "gap", "space", "average", "every", "an_hour",
           "hourly", "extra", "daily", "daily_after", "weekly")
 _ORDINALS = ("second", "third", "fourth", "fifth", "sixth")
 _ORDINAL = "|".join(_ORDINALS)
@@ -126,6 +126,8 @@ def _grammar() -> dict[str, re.Pattern[str]]:
         "daily_after": rf"{day},? (?:i (?:want|like|need|prefer|would like) )?{pair}\s+(?:{thing})",
         "weekly": rf"(?<!\w)(?:(?P<once>once|twice|thrice)|{between}(?: times| (?:{thing}))?) (?:a|per|each|every) week",
         "most": rf"{limit}\.? (?P<lo>{n})(?! ?(?:{unit}|words?|every|(?:an|per|each|every) hour|in an hour))",
+        "most_after": rf"(?<!\w)(?P<lo>{n}) (?:at the (?:outside|most|very most)|at most|tops|max(?:imum)?(?! of)|"
+                      r"is (?:the|my) (?:ceiling|limit|most|maximum))(?!\w)",
         "gap": rf"(?:at least |a minimum of |no less than |minimum |leave |with |about |around )?{between}[ -]{length}"
                r"[^.;]{0,40}?(?<!\w)(?:apart|between|of (?:quiet|peace|silence)|gaps?|breaks?|spacing)(?!\w)",
         "average": rf"(?P<lo>{n}) (?:a day )?(?:on (?:the |an )?average|if you want the average)",
@@ -193,6 +195,7 @@ def read_rate(text: str, day: Day) -> Rate:
     # "half an hour" and "an hour and a half" as plain numbers of minutes
     lowered = re.sub(r"\bhalf(?: an)? hour\b|\bhalf-hour\b", "30 minutes", lowered)
     lowered = re.sub(r"\b(?:an|one) hour and a half\b|\bhour and a half\b", "90 minutes", lowered)
+    lowered = re.sub(r"\b(\w+) and a half hours", _halves, lowered)
     lowered = re.sub(r"\b(?:every|each) (30|90) minutes", r"every \1 minutes", lowered)
     lowered = re.sub(r"\b(30|90) minutes (to|or) (\w+) hours?", _same_unit, lowered)
     grammar, rate = _grammar(), Rate()
@@ -208,6 +211,12 @@ def read_rate(text: str, day: Day) -> Rate:
         rate.count = (float(len(rate.slots)),) * 2
         rate.heard.append(", ".join(s.label for s in rate.slots))
     return rate
+
+
+def _halves(match: re.Match[str]) -> str:
+    """"Two and a half hours" in minutes."""
+    hours = number(match[1])
+    return match[0] if hours is None else f"{hours * 60 + 30:g} minutes"
 
 
 def _same_unit(match: re.Match[str]) -> str:
@@ -247,7 +256,7 @@ def _take(name: str, match: re.Match[str], rate: Rate) -> bool:
         if found is None:
             return False
         pair = found
-    if name in ("most", "day_most", "not_more"):
+    if name in ("most", "most_after", "day_most", "not_more"):
         rate.most = rate.most or max(pair[1], 0.1)
         return True
     if name == "least":

@@ -96,7 +96,7 @@ def read_routine(statements: list[str], own: list[str], known_wake: int | None =
 def _mentioned(texts: list[str], expression: str, low: int, high: int) -> int | None:
     """A clock time within a few words after an expression."""
     for text in texts:
-        for match in re.finditer(rf"(?:{expression})[^.;]{{0,40}}?", text):
+        for match in re.finditer(rf"(?:{expression})(?! (?:and|until|till|to) )[^.;]{{0,40}}?", text):
             for span in spans(text[match.start(): match.end() + 45], USUAL_DAY):
                 if span.kind != "clock":
                     continue

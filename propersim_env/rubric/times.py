@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from propersim_env.clock import parse_time
@@ -15,7 +16,7 @@ from .words import lexicon, pattern
 _CLOCK = r"(?:(?P<h{0}>\d{{1,2}})(?:[:.](?P<m{0}>\d\d))?\s?(?P<p{0}>am|pm|o'clock)?|(?P<w{0}>noon|midnight))(?![\w%])"
 _RANGE = re.compile(rf"(?P<lead>between |from )?{_CLOCK.format(1)}\s?(?:-|to|and|until|till)\s?{_CLOCK.format(2)}")
 _AMOUNT = re.compile(r"\s?(?:hours?|minutes?|mins?|times|recomm|sugg|messages|a day|per day|days|%)")
-_RELATIONS = (r"(?P<rel>before|after|during|at|over|following|prior to|ahead of|on|when(?:ever)? (?:i'm|i am|i)|"
+_RELATIONS = (r"(?P<rel>before|after|once|during|at|over|following|prior to|ahead of|on|when(?:ever)? (?:i'm|i am|i)|"
               r"while(?: i'm)?)")
 _LINKS = r"(?:and|or|but|before|after|during|at|between|from|until) "
 _SINGLE = re.compile(
@@ -136,7 +137,11 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
         start = _to_24(start, match, 1, text) if not late else start
         if start is None or end is None:
             continue
-        start = start - 720 if start > end and start >= 720 and not match["p1"] else start
+        if start > end and start >= 720 and not match["p1"]:
+            if end + 720 > start and not match["p2"] and not match["w2"] and end + 720 <= 1440:
+                end += 720  # "from four to seven"
+            else:
+                start -= 720
         end = 1440 if end <= start and end <= 300 else end
         end = end + 720 if end <= start < end + 720 <= 1440 and not match["p2"] else end  # "nine to six"
         start, end = _in_order(start, end, latest, match)
@@ -206,8 +211,8 @@ def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
         leading = re.compile(rf"(?<!\w){_RELATIONS} (?:(?!{_LINKS})\w+ ){{0,3}}?(?:{expression})(?!\w)")
         for match in leading.finditer(text):
             relation = match["rel"].split()[0]
-            place = {"before": "before", "prior": "before", "ahead": "before", "after": "after", "following": "after"}.get(
-                relation, "during")
+            place = ("before" if relation in ("before", "prior", "ahead") else
+                     "after" if relation in ("after", "once", "following") else "during")
             if name == "work_end" and place == "before":
                 continue
             low, high = _window(table, name, place, day)
@@ -253,6 +258,50 @@ def _named_days(text: str) -> str:
     return "weekend" if weekend and not week else "weekdays" if week and not weekend else ""
 
 
+_MEALS = ("breakfast", "lunch", "dinner", "bed", "waking")
+
+
+@lru_cache(maxsize=1)
+def _mixed_range() -> re.Pattern[str]:
+    events = lexicon()["events"]["patterns"]
+    event = rf"(?:\w+ ){{0,4}}?(?:{'|'.join(events[name] for name in _MEALS)})"
+    clock = r"(?:\d{1,2}(?::\d\d)?(?: ?(?:am|pm|o'clock))?|noon|midnight)"
+    event += rf"|(?:the )?(?:{'|'.join(lexicon()['dayparts']['patterns'].values())})"
+    return re.compile(rf"\b(?P<lead>between|from) (?P<a>{clock}|{event}) (?P<link>and|until|till|to) "
+                      rf"(?:(?P<named>(?:\w+ ){{1,6}}?)at (?P<at>{clock})|(?P<b>{clock}|{event}))(?![\w:])")
+
+
+def _by_clock(words: str, day: Day, after: bool) -> str:
+    """The clock time at which what is named is over (`after`) or begins; other words as they are."""
+    events = lexicon()["events"]
+    for name in _MEALS:
+        if re.search(events["patterns"][name], words):
+            minute = day.anchor(name) + (events["windows"][name]["after"][0] if after else 0)
+            return _in_half(minute)
+    parts = lexicon()["dayparts"]
+    for name, expression in parts["patterns"].items():
+        if pattern(expression).search(words):
+            start, end = map(parse_time, parts["modified"].get(name) or parts["parts"][name])
+            return _in_half(start if after else (start + end) // 2)
+    return words
+
+
+def _in_half(minute: int) -> str:
+    return f"{(minute // 60 + 11) % 12 + 1}:{minute % 60:02d} {'am' if minute % 1440 < 720 else 'pm'}"
+
+
+def _mixed(text: str, day: Day) -> str:
+    """Ranges between a clock time and a moment of the day, by the clock: "from 6 until supper at 7:30"."""
+    def replaced(match: re.Match[str]) -> str:
+        start, end = _by_clock(match["a"], day, True), match["at"] or _by_clock(match["b"], day, False)
+        half = _by_clock(match["named"] or "", day, False)[-2:]
+        if match["at"] and match["at"][-1].isdigit() and half in ("am", "pm"):
+            end += f" {half}"  # supper at 7:30 is in the evening
+        return match[0] if (start, end) == (match["a"], match["b"]) else f"{match['lead']} {start} {match['link']} {end}"
+
+    return _mixed_range().sub(replaced, text)
+
+
 def spans(text: str, day: Day) -> list[Span]:
     """All times that a piece of text names, in order.
 
@@ -263,7 +312,7 @@ def spans(text: str, day: Day) -> list[Span]:
         >>> [s.label for s in spans("late morning, or between 4 and 5pm", Day(420, 1380, 460, 765, 1125, 1020))]
         ['late morning', 'between 4 and 5pm']
     """
-    text = in_figures(text.lower())
+    text = _mixed(in_figures(text.lower()), day)
     clock = [s for s, _ in _clock_spans(text, day)]
     parts = [s for s, _ in _dayparts(text)]
     events = [s for s, _ in _events(text, day)]

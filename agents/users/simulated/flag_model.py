@@ -132,6 +132,14 @@ def fit_flags(encode: Callable[[Sequence[str]], np.ndarray], clean: Callable[[st
                      values["ridge"], values["word_weight"], int(values["least_uses"]), groups)
 
 
+def fit_flag_model(encode: Callable[[Sequence[str]], np.ndarray], clean: Callable[[str], str],
+                   harmless: Sequence[tuple[str, str]]) -> FlagModel:
+    """Fit the flags, arguments as in `fit_flags`, and choose their thresholds by the examples left out."""
+    ridge, examples = fit_flags(encode, clean, harmless), flag_examples()
+    targets = np.array([[name in example.flags for name in NAMES] for example in examples], float)
+    return FlagModel(ridge, choose_thresholds(ridge.left_out[: len(examples)], targets))
+
+
 def choose_thresholds(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     """Lowest thresholds above which, in left-out texts, a large enough share of what is flagged deserves a flag.
 

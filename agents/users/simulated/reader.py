@@ -18,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .encoder import WORD, Encoder, plain
+from .encoder import WORD, TextEncoder, plain
 from .flag_model import VAGUE, FlagModel, flag_examples, load_flags
 from .ridge import Ridge, stem
 from .text_rules import Cleaned, TextRules
@@ -159,7 +159,7 @@ class TextReader:
     """
 
     def __init__(self, topics: Sequence[TopicLike], tones: Sequence[ToneLike],
-                 prototypes: Sequence[tuple[str, str, str]], encoder: Encoder,
+                 prototypes: Sequence[tuple[str, str, str]], encoder: TextEncoder,
                  settings: ReaderSettings | None = None, flag_model: FlagModel | None = None) -> None:
         """Fit the reader.
 

@@ -36,6 +36,7 @@ FILE = Path(__file__).with_name("situation.json")
 SILENCE = "No Recommendation"
 FEATURES = ("activity", "topic", "words", "flagged")
 _LEADING_WORDS = 3
+_NO_NOUN = r"(?:when|while|as|because|and|or|until|till|before|after|is|are|if|from|between|at|on|around|in|to|for|with)\b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +272,8 @@ class SituationRater:
         seen = self.seen(situation, moment)
         if not moment.spans:
             return seen
+        if all(s.kind == "daypart" and _qualifies(moment.phrase, s.label) for s in moment.spans):
+            return seen and inside  # "my afternoon lessons" are not the afternoon
         if not moment.concepts:
             return inside
         if all(s.kind == "daypart" for s in moment.spans):
@@ -367,6 +370,12 @@ class SituationRater:
         why = f"a wanted moment passes in silence: {missed}" if missed else "silence is fine"
         reasons = {"preference": why, "timing": why, "frequency": overdue or "silence is fine", "communication": "silence"}
         return CaseRating(marks, reasons, {}, True)
+
+
+def _qualifies(phrase: str, part: str) -> bool:
+    """Whether a part of the day only says which of the things named after it are meant."""
+    found = re.search(rf"{re.escape(part)} (?!{_NO_NOUN})[a-z]", phrase)
+    return found is not None
 
 
 def persona_number(name: str) -> str:

@@ -80,7 +80,7 @@ class TextRules:
         self.function_words = frozenset(plain(lexicon["function_words"]).split())
         self.filler_words = self.function_words | frozenset(plain(lexicon["filler"]["words"]).split())
         self._foreign_words = frozenset(lexicon["foreign_words"]["words"].split()) - self.function_words
-        self._cues = [re.compile(cue, re.IGNORECASE) for cue in lexicon["surface"]["cues"].values()]
+        self._cues = [re.compile(cue) for cue in lexicon["surface"]["cues"].values()]
         self.nothing_texts: list[str] = lexicon["nothing"]["texts"]
         self._numbers: dict[str, float] = lexicon["effort"]["numbers"]
         self._units: dict[str, float] = lexicon["effort"]["units"]
@@ -173,7 +173,8 @@ class TextRules:
         shown = REPEATED_MARK.sub(r"\1", LONE_MARKS.sub(" ", shown))  # marks that end no word, and more than one, say nothing
         sentences = [part for part in re.split(r"[.!?]+", shown) if part.strip()]
         count = max(len(words), 1)
-        counts = [min(len(cue.findall(shown)), 3) / 2.0 for cue in self._cues]
+        lowered = shown.lower()
+        counts = [min(len(cue.findall(lowered)), 3) / 2.0 for cue in self._cues]
         per_sentence = count / max(len(sentences), 1)
         long_words = sum(len(word) > 7 for word in words) / count
         lengths = [len(part.split()) for part in sentences] or [0]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,41 +11,20 @@ from numpy.typing import NDArray
 from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.messages import ALL_MARKS, DIMENSIONS, Activity, Rating, UserTurn, UserTurns
 from propersim_env.persona import Persona
-from propersim_env.setting import ActivityKind, Setting
+from propersim_env.setting import ActivityKind
 from propersim_env.what_if import Explanation, WhatIf
 
 from . import counterfactuals
-from .day import DayPlan, DayPlanner, following
+from .compiled import EMBEDDED, compile_persona
+from .day import DayPlan, following
 from .drift import KINDS
-from .encoder import Encoder
 from .explain import explain, explain_silence
 from .life import Life, diary
 from .mind import Mind
 from .parameters import load_parameters
 from .rater import Judgement, Rater
-from .reader import TextReader
 from .reasons import sentences, silence
 from .routine import Segment
-
-
-@lru_cache(maxsize=4)
-def text_reader(setting: Setting) -> TextReader:
-    """The reader of a setting's texts, shared by all residents."""
-    prototypes = [(t.text, t.topic, t.tone) for t in setting.catalogue]
-    return TextReader(setting.topics, setting.tones, prototypes, Encoder.load())
-
-
-def compile_persona(persona: Persona, options: Mapping[str, Any]) -> tuple[DayPlanner, Rater]:
-    """Planner and rater of a persona under these options; kept for a while: episodes are many, and both have no state."""
-    return _compile(persona, json.dumps([options[name] for name in ("parameters", "noise", "trait_effects")], sort_keys=True))
-
-
-@lru_cache(maxsize=256)
-def _compile(persona: Persona, options: str) -> tuple[DayPlanner, Rater]:
-    changes, noise, trait_effects = json.loads(options)
-    parameters = load_parameters(changes)
-    reader = text_reader(persona.setting)
-    return DayPlanner(persona, parameters, noise), Rater(persona, parameters, reader, trait_effects)
 
 
 class Resident:
@@ -156,12 +133,13 @@ class SimulatedUsers:
         absences: The resident leaves home for work and errands; nobody is asked or rated meanwhile.
         events: There are days with guests and days of illness.
         company: A second resident shares the home.
+        reader: What understands texts: "embedded", or the name or path of a sentence-transformers model (extra `reader`).
     """
 
     def __init__(
         self, n: int = 1, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False,
         trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
-        events: bool = False, company: bool = False,
+        events: bool = False, company: bool = False, reader: str = EMBEDDED,
     ) -> None:
         if noise < 0:
             raise ValueError(f"noise={noise} is negative; 0 switches it off, 1 is the calibrated size")
@@ -174,7 +152,7 @@ class SimulatedUsers:
         self.options: dict[str, Any] = {
             "noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
             "parameters": dict(parameters or {}), "drift": drift, "absences": absences, "events": events,
-            "company": company,
+            "company": company, "reader": reader,
         }
         load_parameters(self.options["parameters"])
         self.residents: list[Resident] = [None] * n  # type: ignore[list-item]
@@ -343,11 +321,11 @@ class SimulatedUser:
     def __init__(
         self, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False, trait_effects: float = 1.0,
         parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
-        events: bool = False, company: bool = False,
+        events: bool = False, company: bool = False, reader: str = EMBEDDED,
     ) -> None:
         self.users = self.batch(
             1, noise=noise, follow_through=follow_through, dismissal=dismissal, trait_effects=trait_effects,
-            parameters=parameters, drift=drift, absences=absences, events=events, company=company,
+            parameters=parameters, drift=drift, absences=absences, events=events, company=company, reader=reader,
         )
 
     @staticmethod
