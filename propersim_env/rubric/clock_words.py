@@ -64,7 +64,6 @@ def in_figures(text: str) -> str:
     text = _HALF.sub(lambda m: f"{m['lead']}{_clock(_hour(m['hour']), 30)}", text)
     text = _JOINED.sub(lambda m: _clock(_hour(m["hour"]), _minutes(m["minute"].replace(" ", "-"))), text)
     text = _OCLOCK.sub(lambda m: f"{_hour(m['hour'])} o'clock", text)
-    text = _STATED.sub(lambda m: f"{_hour(m['hour'])} {'am' if m['am'] else 'pm'}", text)
     text = _PAIR.sub(lambda m: f"{_hour(m['first'])} {m['link']} {_hour(m['second'])}", text)
     text = _ALONE.sub(_alone, text)
     text = _STARTED.sub(lambda m: str(_hour(m["hour"])), text)
@@ -89,6 +88,7 @@ def as_times(text: str) -> str:
         a, b = (str(_hour(x)) if x in _HOURS else x for x in (match["a"], match["b"]))
         return f"from {a} to {b}"
 
+    text = _STATED.sub(lambda m: f"{_hour(m['hour'])} {'am' if m['am'] else 'pm'}", text)  # "one in the morning" may be a count
     return _BARE.sub(pair, in_figures(text))
 
 

@@ -11,12 +11,12 @@ from .times import Day, Span, spans
 from .words import lexicon
 
 _MEANS = {"every": "interval", "hourly": "interval", "an_hour": "interval", "gap": "gap", "space": "gap", "closer": "gap",
-          "within": "gap", "leaving": "gap", "most": "most", "most_after": "most", "day_most": "most", "not_more": "most", "extra": "most",
-          "least": "least"}
+          "within": "gap", "leaving": "gap", "most": "most", "most_after": "most", "day_most": "most", "not_more": "most",
+          "extra": "most", "least": "least"}
 _TOO_MANY = re.compile(r"[^.;,]*(?<!\w)(?:is|are|would be|feels) (?:far |way |much )?"
                        r"too (?:much|many|often|frequent|few|seldom|rare)(?!\w)[^.;,]*")
-_KINDS = ("day_most", "not_more", "most", "most_after", "least", "closer", "within", "leaving", "gap", "space", "average", "every", "an_hour",
-          "hourly", "extra", "daily", "daily_after", "weekly")
+_KINDS = ("day_most", "not_more", "most", "most_after", "least", "closer", "within", "leaving", "gap", "space", "average",
+          "every", "an_hour", "hourly", "extra", "daily", "daily_after", "weekly")
 _ORDINALS = ("second", "third", "fourth", "fifth", "sixth")
 _ORDINAL = "|".join(_ORDINALS)
 
