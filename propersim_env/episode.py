@@ -19,7 +19,7 @@ from propersim_env.population import sample_persona
 from propersim_env.seeding import derive, stream
 from propersim_env.setting import Setting, load_setting
 
-RUBRIC_VERSION = 1
+RUBRIC_VERSION = 2
 """Rises when the same text in the same situation may get other marks: logs of different versions do not compare."""
 
 

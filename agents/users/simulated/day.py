@@ -164,11 +164,11 @@ class DayPlanner:
         timing = self.timing(segments, segment, day)
         closes = following(closed, sleep)
         needs, need_bits = self._needs(need_draws.tolist(), want_bits, in_wanted, closes, certain)
-        felt = np.where(0.75 + noise[0] > 0, need_bits, 0)
+        felt = np.where(self.parameters.need_felt + noise[0] > 0, need_bits, 0)
         return DayPlan(
             day=day, segments=segments, wake=wake, sleep=sleep, available=available, closes=closes,
             segment=segment.astype(np.int16), want_bits=want_bits, needs=needs, need_bits=need_bits, felt_bits=felt,
-            timing=timing, preferred=timing + noise[1] > 0.3,
+            timing=timing, preferred=timing + noise[1] > self.parameters.good_moment,
             overdue_after=(self.parameters.overdue_intervals * self.interval_ticks * (1 + noise[2])).astype(np.int64),
             noise=noise, uniform=uniform,
         )
@@ -180,7 +180,7 @@ class DayPlanner:
         if plan.company is not None:
             plan.company.meet(plan.segments, segment, plan.available)
             plan.timing -= self.parameters.company_timing * plan.company.together
-        plan.preferred = plan.timing + plan.noise[1] > 0.3
+        plan.preferred = plan.timing + plan.noise[1] > self.parameters.good_moment
 
     def timing(self, segments: list[Segment], segment: NDArray[np.int64], day: int) -> NDArray[np.float64]:
         """Margin of being spoken to at each tick of a day made of these segments."""
@@ -209,7 +209,8 @@ class DayPlanner:
                 needs.append(Need(len(needs), want, start, int(ticks[-1]) + 1))
         u = iter(draws)
         rate = p.need_rate * self.persona.per_day
-        number = min(int(rate * (0.75 + 0.5 * next(u)) + next(u)), 24) + len(needs)
+        fewest, most = p.need_spread
+        number = min(int(rate * (fewest + (most - fewest) * next(u)) + next(u)), p.most_needs) + len(needs)
         for _ in range(3 * number):  # a draw may fall on a situation that does not occur today, or on one taken already
             if len(needs) == number:
                 break

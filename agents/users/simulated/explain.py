@@ -93,7 +93,7 @@ def _preference(resident: Resident, judgement: Judgement) -> tuple[Parts, Words]
     loss, ticks = rater.repeat_loss(mind, heard.reading, resident.now)
     if loss:
         total = sum(parts.values())
-        parts["repeat"] = repeated(total, loss) - total
+        parts["repeat"] = repeated(total, loss, p.repeat_from) - total
         words["repeat"] = f"the same, or nearly the same, was said {ago(ticks)} ago"
     return parts, words
 

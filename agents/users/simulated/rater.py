@@ -87,15 +87,15 @@ class Rater:
         self.repeat_limits = RepeatLimits(p.duplicate_share, p.duplicate_similarity, p.duplicate_similarity_few_words)
         self.tied = frozenset(self.want_topic)
         annoyed = sum(persona.traits[t] * r for t, r in p.annoyance_by_trait.items()) * trait_effects
-        self.annoyance = max(0.5, 1 + annoyed)
+        self.annoyance = max(p.annoyance_least, 1 + annoyed)
         self.gap_ticks = persona.min_gap / MINUTES_PER_TICK
         self.wanted_gap: str = span_text(self.gap_ticks)  # in words, as the next
         self.wanted_number: str = f"{persona.per_day:g}"
         self.dose_limit = p.dose_limit * persona.per_day + p.dose_slack
-        self.dose_scale = 0.25 * persona.per_day + 0.25  # margin 1 is a quarter of the day's recommendations below the limit
+        self.dose_scale = p.dose_scale * (persona.per_day + 1)
         liked, avoided = persona.communication["tones"], persona.communication["avoid_tones"]
         affinity = setting.tone_affinity
-        self.tone_score = np.array([_tone_score(t.id, liked, avoided, affinity) for t in setting.tones])
+        self.tone_score = np.array([_tone_score(t.id, liked, avoided, affinity, p.akin_tone) for t in setting.tones])
         self.boundaries = frozenset(persona.communication["boundaries"])
         self._values: dict[tuple[tuple[str, ...], int], list[TopicValue]] = {}
         self._heard: dict[str, Heard] = {}
@@ -130,7 +130,7 @@ class Rater:
     def communication_parts(self, reading: Reading) -> list[tuple[str, float]]:
         """What the margin of a text's wording adds up from, in the order of adding: the base, the tone, then what it costs."""
         p, limit = self.p, self.persona.communication["max_words"]
-        tone = float(reading.tones @ self.tone_score) / max(float(reading.tones.sum()), 0.5)
+        tone = float(reading.tones @ self.tone_score) / max(float(reading.tones.sum()), p.tone_heard)
         parts = [("base", p.communication_base), ("tone_liked" if tone > 0 else "tone_disliked", p.tone_weight * tone)]
         if reading.words > limit:
             parts.append(("length", -p.length_cost * (reading.words - limit) / limit))
@@ -147,7 +147,7 @@ class Rater:
         for _, value in parts:  # not sum(), whose rounding differs between versions of Python
             margin += value
         size, term, signed = max((abs(value), name, value) for name, value in parts[1:])
-        return margin, term if size > 0.15 and (signed > 0) == (margin > 0) else ("ok" if margin > 0 else term)
+        return margin, term if size > self.p.term_least and (signed > 0) == (margin > 0) else ("ok" if margin > 0 else term)
 
     def _unclear(self, reading: Reading) -> float:
         """Margin lost by a text that says nothing, or little in many words."""
@@ -169,15 +169,15 @@ class Rater:
 
     def _topic_value(self, topic: int, activity_topics: tuple[str, ...], want_bits: int) -> TopicValue:
         p, like = self.p, self.liking[topic]
-        margin = p.neutral_topic + 0.5 * like
-        best: TopicValue = (margin, "disliked" if like < -0.2 else "absent" if topic in self.tied else "no_want", -1)
+        margin = p.neutral_topic + p.liking_weight * like
+        best: TopicValue = (margin, "disliked" if like < p.disliked else "absent" if topic in self.tied else "no_want", -1)
         if like >= p.liked_untied and topic not in self.tied:
-            best = max(best, (0.1 + 0.4 * like, "liked", -1))
-        if self.topic_ids[topic] in activity_topics and like > -0.2:
-            best = max(best, (p.fits_activity + 0.5 * like, "fits_activity", -1))
+            best = max(best, (p.liked_base + p.liked_weight * like, "liked", -1))
+        if self.topic_ids[topic] in activity_topics and like > p.disliked:
+            best = max(best, (p.fits_activity + p.liking_weight * like, "fits_activity", -1))
         for i, want in enumerate(self.persona.wants):
             if self.want_topic[i] == topic and want_bits >> i & 1:
-                best = max(best, (p.want_active + 0.5 * want.weight, "want_active", i))
+                best = max(best, (p.want_active + p.liking_weight * want.weight, "want_active", i))
         return best
 
     def topic_base(self, day: DayPlan, tick: int, mind: Mind, topic: int) -> tuple[float, str, int, int]:
@@ -190,7 +190,7 @@ class Rater:
             for need in day.needs:
                 if open_bits >> need.index & 1 and self.topic_ids[topic] == need.want.topic:
                     serves |= 1 << need.index
-                    value = p.want_open + 0.5 * need.want.weight
+                    value = p.want_open + p.liking_weight * need.want.weight
                     if value > margin:
                         margin, term, want = value, "want_open", self.persona.wants.index(need.want)
         return margin, term, want, serves
@@ -296,7 +296,7 @@ class Rater:
         term = "mixed" if margin <= 0 < first[0] else first[1]
         repeat, ago = self.repeat_loss(mind, reading, now)
         if repeat:
-            margin, term = repeated(margin, repeat), "repeat"
+            margin, term = repeated(margin, repeat, p.repeat_from), "repeat"
         return margin, term, heard.topics[0][0], first[2], first[3], ago
 
     def repeat_loss(self, mind: Mind, reading: Reading, now: int) -> tuple[float, int]:
@@ -359,8 +359,8 @@ class Rater:
     def frequency_margins(self, gap_ticks: float, dose: float) -> tuple[float, float]:
         """Margin by the gap since the last text (in ticks) and margin by the dose still felt; the smaller one counts."""
         p = self.p
-        return (min(1.5, (gap_ticks / self.gap_ticks - p.gap_tolerance) * 2),
-                min(1.5, (self.dose_limit - dose - 1) / self.dose_scale))
+        return (min(p.frequency_most, (gap_ticks / self.gap_ticks - p.gap_tolerance) * p.gap_slope),
+                min(p.frequency_most, (self.dose_limit - dose - 1) / self.dose_scale))
 
     def frequency(self, gap_ticks: float, dose: float) -> tuple[float, str]:
         """Margin of one more text, and the term that decided it: ``"ok"``, ``"gap"`` or ``"dose"``."""
@@ -375,7 +375,7 @@ class Rater:
             return "ignore" if u < self.p.ignore_busy else "dismiss"
         if marks & 1 and marks & 8:
             return "accept" if u < self.p.accept else "ignore"
-        return "dismiss" if u < 0.5 else "ignore"
+        return "dismiss" if u < self.p.dismiss_unwanted else "ignore"
 
     def deliver(self, day: DayPlan, tick: int, mind: Mind, text: str, judgement: Judgement) -> None:
         """Change the mind by a text that was delivered and judged."""
@@ -402,12 +402,12 @@ class Rater:
         mind.remember(text, heard.reading, now)
 
 
-def repeated(margin: float, loss: float) -> float:
-    """The margin of a text that was said before: however welcome it is, 0.3 at most is left to lose from."""
-    return min(margin, 0.3) + loss
+def repeated(margin: float, loss: float, most: float) -> float:
+    """The margin of a text that was said before: however welcome it is, `most` at most is left to lose from."""
+    return min(margin, most) + loss
 
 
-def _tone_score(tone: str, liked: list[str], avoided: list[str], affinity: Any) -> float:
+def _tone_score(tone: str, liked: list[str], avoided: list[str], affinity: Any, weight: float) -> float:
     """How a tone sounds to someone with these tastes, -1..1."""
     if tone in liked:
         return 1.0
@@ -415,4 +415,4 @@ def _tone_score(tone: str, liked: list[str], avoided: list[str], affinity: Any) 
         return -1.0
     near = max((affinity[tone][t] for t in liked), default=0.0)
     far = max((affinity[tone][t] for t in avoided), default=0.0)
-    return float(np.clip(0.6 * near - 0.6 * max(far, 0.0), -1, 1))
+    return float(np.clip(weight * near - weight * max(far, 0.0), -1, 1))
