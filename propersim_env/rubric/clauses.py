@@ -67,11 +67,27 @@ def clauses(text: str) -> list[Clause]:
             piece = lowered[position:end]
             if re.search(r"\w", piece):
                 words = piece.lstrip(" ,") if wanted else piece.strip(" ")
-                result.append(Clause(words, wanted, is_weak and wanted, sentence))
+                clause = Clause(words, wanted, is_weak and wanted, sentence)
+                before = result[-1].text if result and result[-1].sentence is sentence and result[-1].wanted else ""
+                if not wanted and before and (_only_situation(before, words) or _empty(words, negative)):
+                    clause = Clause(f"{words.strip(' .,')} {result.pop().text.strip(' .,')}", False, False, sentence)
+                result.append(clause)
             position, wanted = max(following, position + (0 if wanted else 1)), not wanted
             if position >= len(lowered):
                 break
     return result
+
+
+def _empty(refusal: str, negative: re.Pattern[str]) -> bool:
+    """Whether nothing follows a refusal: "gym talk is not for me" refuses what was said before it."""
+    return not re.search(r"[a-z]{3,}|\d", negative.sub(" ", refusal).replace("please", ""))
+
+
+def _only_situation(before: str, refusal: str) -> bool:
+    """Whether a refusal is about the situation said before it: "When I'm asleep, I don't want to be bothered"."""
+    marker = lexicon()["asks"]["strong_marker"]
+    return bool(re.match(rf"(?:and |but |also )?{marker}", before)) and not re.search(marker, refusal) and not re.search(
+        lexicon()["asks"]["main"], before)
 
 
 def asks(text: str) -> list[Ask]:
@@ -108,10 +124,13 @@ def content_words(text: str) -> set[str]:
 def _asks_of(clause: Clause) -> list[Ask]:
     rules = lexicon()["asks"]
     lowered = re.sub(rules["reason"], "", clause.text.strip(" .,"))
+    lowered, praised = re.subn(rules["praise"], "", lowered)
     lowered = re.sub(rf"^(?:(?:{rules['discourse']}),? )+", "", lowered)
     if re.search(rf"(?<!\w)(?:{rules['vague']})", lowered) and not re.search(rules["strong_marker"], lowered):
         return [Ask(_strip_lead(lowered), "", clause.sentence)]
     lead = re.match(rf"^(?:{rules['strong_marker']}|on|at|over|in the|for)\s.+?,? (?={rules['main']})", lowered)
+    if not lead and (praised or re.search(rf"(?<!\w)(?:{rules['noun']})(?!\w)", lowered)):
+        lead = re.match(rf"^(?:{rules['strong_marker']}) [^,]+, (?!and |or )", lowered)
     if lead:  # the situation comes first
         rest = lowered[lead.end():]
         marker = re.search(rules["strong_marker"], rest)
@@ -119,8 +138,8 @@ def _asks_of(clause: Clause) -> list[Ask]:
         return [Ask(content, lead[0].strip(" ,"), clause.sentence)]
     markers = list(re.finditer(rules["strong_marker"], lowered)) or list(re.finditer(rules["marker"], lowered))
     if not markers:
-        return [Ask(_strip_lead(lowered), "", clause.sentence)] if re.search(rules["lead"], lowered) else []
-    guessed = not (re.search(rules["lead"], lowered) or pattern(rules["noun"]).search(lowered))
+        return [Ask(_strip_lead(lowered), "", clause.sentence)] if praised or re.search(rules["lead"], lowered) else []
+    guessed = not (praised or re.search(rules["lead"], lowered) or pattern(rules["noun"]).search(lowered))
     found, content, position = list[Ask](), lowered[: markers[0].start()], 0
     for i, marker in enumerate(markers):
         if marker.start() < position:
@@ -165,4 +184,4 @@ def _split_next(body: str, more: bool) -> tuple[str, str | None]:
 
 
 def _strip_lead(text: str) -> str:
-    return re.sub(rf"^[\s,]*(?:{lexicon()['asks']['lead']})\s*", "", text.strip()).strip(" ,.")
+    return re.sub(rf"^[\s,]*(?:{lexicon()['asks']['lead']})(?!\w)\s*", "", text.strip()).strip(" ,.")

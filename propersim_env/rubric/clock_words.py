@@ -10,7 +10,7 @@ _MINUTES = {"five": 5, "ten": 10, "fifteen": 15, "twenty": 20, "twenty-five": 25
 _HOUR = rf"(?P<hour>{'|'.join(_HOURS)}|1[0-2]|[1-9])"
 _LEADS = "at|from|until|till|til|before|after|by|around|about|towards?|past|between|since|near|say|roughly|to|and"
 _FOLLOWERS = ("and|or|to|till|til|until|in the|at|on|when|while|if|for|each|every|most|onwards?|sharp|am|pm|o'clock|is|are|but|"
-              "unless|as|then|because|so|during")
+              "unless|as|then|because|so|during|i|you|suits?|works?|would|please")
 _BEFORE = rf"(?<![\w:])(?P<lead>(?:{_LEADS})\s)"
 _AFTER = rf"(?=\s*(?:$|[,.;:)!?-]|(?:{_FOLLOWERS})\b))"
 _PAST = re.compile(rf"\b(?:(?P<part>half|a quarter|quarter|(?:twenty-five|twenty|ten|five)(?: minutes)?)) past {_HOUR}\b")
@@ -31,7 +31,7 @@ _ABOUT = re.compile(r"\b(?P<link>to|till|until|and|from|between) (?:about|around
 
 _TIME = r"\d{1,2}(?::\d\d)?(?: ?(?:am|pm|o'clock))?"
 _BARE = re.compile(rf"(?<![\w:.-])(?<!from )(?<!between )(?P<a>{_TIME}|{'|'.join(_HOURS)}) (?:to|till|until) (?P<b>{_TIME}|"
-                   rf"{'|'.join(_HOURS)})(?=\s*(?:$|[,.;:)]|(?:is|are|works|suits|on|only|weekdays|weekends)\b))")
+                   rf"{'|'.join(_HOURS)})(?=\s*(?:$|[,.;:)]|(?:is|are|works|suits|on|only|weekdays|weekends|and \d)\b))")
 _AFTER_BEFORE = re.compile(rf"(?:after|past) (?P<a>{_TIME}|noon) and before (?:[a-z]+ (?:at|around|about) )?"
                            rf"(?P<b>{_TIME}|noon)(?![\w:])")
 _AFTER_UNTIL = re.compile(rf"(?:after|past) (?P<a>{_TIME}) (?:until|till) (?P<b>{_TIME}|midnight)(?![\w:])")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -162,6 +162,11 @@ def topic_mix(reader: Reader, text: str, least: float = 0.12) -> tuple[tuple[str
     return tuple((reader.topic_ids[int(k)], round(float(masses[k]), 3)) for k in order if masses[k] >= least)
 
 
+def _without_refusal(text: str) -> str:
+    rules = lexicon()["polarity"]
+    return pattern(rules["after"]).sub(" ", pattern(rules["negative"]).sub(" ", text))
+
+
 def topics_of(reader: Reader, content: str) -> tuple[tuple[str, float], ...]:
     """Topics of a content that may name several things: those of its items, by the item that is most about each."""
     mixed = dict(topic_mix(reader, content))
@@ -197,7 +202,7 @@ def _wants(rubric: CompiledRubric, reader: Reader, marks: dict[str, list[str]]) 
         marks.setdefault(ask.sentence, []).append(f"{'guess' if ask.guessed else 'want'}: {ask.content} [{named}]{when}")
     for clause in clauses(text):
         if not clause.wanted and len(clause.text.split()) > 2:
-            words = re.sub(rules["reason"], "", pattern(lexicon()["polarity"]["negative"]).sub(" ", clause.text)).strip(" .,")
+            words = re.sub(rules["reason"], "", _without_refusal(clause.text)).strip(" .,")
             mix = topics_of(reader, words)
             rubric.wants.append(WantText(words, "", mix, (), frozenset(concepts(words)), "refused", clause.sentence))
             marks.setdefault(clause.sentence, []).append(f"refused: {words}")
@@ -282,10 +287,19 @@ def _unwanted_moments(clause: Clause, day: Day) -> list[Moment]:
     found = list[Moment]()
     phrases = [p for p in re.split(rules["phrase_border"], body) if p and p.strip(" .")]
     for phrase in (p for p in phrases if not re.match(rules["elaboration"], p.strip())):
-        times, done = spans(phrase, day), concepts(phrase)
+        times, done = [_whole(s, day) for s in spans(phrase, day)], concepts(phrase)
         if times or done or situation_words(phrase):
             found.append(Moment(tuple(times), frozenset(done), phrase.strip(" .()"), False, soft))
     return found
+
+
+def _whole(span: Span, day: Day) -> Span:
+    """An unwanted time that is open to one side: "never after nine" lasts until bed, "not before ten" begins with the day."""
+    if span.kind == "clock" and re.match(r"(?:any ?time )?(?:after|past)\b", span.label):
+        return replace(span, end=max(day.sleep, span.end))
+    if span.kind == "clock" and re.match(r"(?:before|until|till)\b", span.label):
+        return replace(span, start=min(day.wake, span.start))
+    return span
 
 
 def _drop_vaguer(rubric: CompiledRubric) -> None:
@@ -354,6 +368,6 @@ def _notes(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
     for name in ("background", "lifestyle"):
         for i, statement in enumerate(map(tidy, document.fields.get(name, []))):
             what = marks.get(statement, []) + (person if name == "background" and i == 0 else [])
-            if what or name == "lifestyle":
-                rubric.notes.append(Note(name, document.said.get(statement, statement), tuple(what)))
+            what = what or (["background"] if name == "background" else [])
+            rubric.notes.append(Note(name, document.said.get(statement, statement), tuple(what)))
     rubric.notes += [Note("unsorted", sentence, ()) for sentence in document.unsorted]

@@ -104,7 +104,7 @@ def _length(sentence: str, manner: Manner) -> None:
             manner.mark(sentence, f"length: {words} words")
     for match in _WORDS.finditer(lowered):
         stated = number(match["n"])
-        if stated and stated >= 3:
+        if stated and stated >= 6 and match["n"] not in ("handful", "several"):
             manner.max_words = int(min(max(stated, 5), 120))
             manner.mark(sentence, f"length: {manner.max_words} words")
             return

@@ -146,14 +146,17 @@ def _sort_text(text: str, result: Sorted, kind: str) -> None:
                 parts, piece = frozenset({_TIMING}), f"never {groups[-1][1]}"
             elif not parts and groups:
                 parts = previous
-            if groups and parts == groups[-1][0]:
+            if parts == {_PREFERENCE} and groups and _at_a_time(piece) and _at_a_time(groups[-1][1]):
+                groups.append((parts, f"I like {piece.strip()}"))
+            elif groups and parts == groups[-1][0] and not (parts == {_TIMING} and border.startswith(";")):
                 groups[-1] = (parts, groups[-1][1] + border + piece)
             else:
                 groups.append((parts, piece))
             previous = parts
         groups = _leading(groups)
         if not any(parts for parts, _ in groups):
-            groups = [(frozenset(parts_of(sentence)) or _by_context(sentence, last), sentence)]
+            times = frozenset({_TIMING}) if _only_times(sentence.lower()) else _by_context(sentence, last)
+            groups = [(frozenset(parts_of(sentence)) or times, sentence)]
         last = groups[-1][0]
         own = " ".join(words for parts, words in groups if not parts & set(_ORDER[:4]))
         personal = bool(own) and _identity(own, result, i < 4 or kind == "identity")
@@ -182,6 +185,11 @@ def _leading(groups: list[tuple[frozenset[str], str]]) -> list[tuple[frozenset[s
     return groups
 
 
+def _at_a_time(piece: str) -> bool:
+    """Whether a piece is a thing and its part of the day: "jazz in the evening"."""
+    return bool(re.fullmatch(r"\s*(?!and|about|on)[\w' -]+? (?:in the \w+|on \w+days?|at \w+|with my \w+|over \w+)[ .]*", piece.lower()))
+
+
 def _by_context(sentence: str, last: frozenset[str]) -> frozenset[str]:
     """The parts of a sentence without a cue of its own: "Match reports after tea, that's good", "Also nail art on Sundays"."""
     lowered = sentence.lower()
@@ -199,7 +207,7 @@ def parts_of(piece: str, before: frozenset[str] = frozenset()) -> set[str]:
     """
     cues = running()["cues"]
     lowered = as_times(tidy(piece).lower()).strip(" .,;!?")
-    says = {name: re.search(expression, lowered) for name, expression in cues.items() if name != "source"}
+    says = {name: re.search(rf"(?<!\w)(?:{expression})", lowered) for name, expression in cues.items() if name != "source"}
     if says["back"]:
         return set()
     rate = read_rate(in_figures(lowered), USUAL_DAY)
@@ -223,6 +231,18 @@ def parts_of(piece: str, before: frozenset[str] = frozenset()) -> set[str]:
     if not found - {_MANNER} and clock and not about and re.search(running()["routine"]["words"], lowered):
         return {"lifestyle"}
     return found or ({"background"} if says["profile"] else set())
+
+
+def _only_times(lowered: str) -> bool:
+    """Whether a text says nothing beside times and days."""
+    cues, lowered = running()["cues"], as_times(tidy(lowered))
+    if not spans(lowered, USUAL_DAY) or re.search(running()["routine"]["words"], lowered):
+        return False
+    for span in spans(lowered, USUAL_DAY):
+        lowered = lowered.replace(span.label, " ")
+    for expression in (cues["days"], cues["moment"], cues["empty"], lexicon()["asks"]["filler"]):
+        lowered = re.sub(rf"(?<!\w)(?:{expression})(?!\w)", " ", lowered)
+    return not re.search(r"[a-z]{3,}", lowered)
 
 
 def _situated(lowered: str) -> bool:
@@ -272,6 +292,9 @@ def _for_part(part: str, words: str) -> str:
     if part != _TIMING:
         return words
     words = re.sub(r"\b([01]\d|2[0-3])([0-5]\d)\b(?= ?(?:and|to|until|till|hours|[,.;]|$))", r"\1:\2", words)
+    words = re.sub(r"(?i)\b(?:i(?:'d| would) rather |please )?(?:you )?wait(?:ed)? (?:until|till)(?: i(?:'ve| have)? \w+(?: \w+)? (?:at|by))?",
+                   "never before", words)
+    words = re.sub(r"\babout (?=\d|(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|half|noon)\b)", "around ", words)
     amount = r"(?! ?(?:hours?|minutes?|times?|messages?|suggestions?|recommendations?|words?|a day|per))"
     return re.sub(rf"(?<![\w:.])(\d{{1,2}}) ?- ?(\d{{1,2}})\b(?![:.]\d|\s?[ap]m){amount}", r"between \1 and \2", words)
 

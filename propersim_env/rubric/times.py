@@ -20,8 +20,8 @@ _RELATIONS = (r"(?P<rel>before|after|once|during|at|over|following|prior to|ahea
               r"while(?: i'm)?)")
 _LINKS = r"(?:and|or|but|before|after|during|at|between|from|until) "
 _SINGLE = re.compile(
-    r"(?P<rel>(?:shortly |right |just |soon )?(?:after|past|from)|before|until|till|by|around|about|at|circa|towards?|near)?"
-    rf"\s*(?P<tilde>~)?(?<![\w.:/]){_CLOCK.format(1)}(?P<on> onwards?| or later)?"
+    r"(?P<rel>(?:shortly |right |just |soon |any ?time )?(?:after|past|from)|before|until|till|by|around|about|at|circa|towards?|near)?"
+    rf"\s*(?P<tilde>~)?(?<![\w.:/]){_CLOCK.format(1)}(?P<on> onwards?| or later| on(?=[,.;]|$))?"
 )
 
 _FIRST = re.compile(r"first (?:(?P<half>half(?:[- ]an)?[- ])?hour|(?P<minutes>\d+) min\w*) $")
@@ -155,7 +155,7 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
         if any(a < match.end() and match.start() < b for a, b in taken):
             continue
         strong = _explicit(text, 0, match, 1) and match["w1"] is None
-        if not strong and not (match["w1"] and word) and word not in ("around", "at", "after", "before", "past", "by", "until"):
+        if not strong and not (match["w1"] and word) and word not in ("around", "at", "after", "before", "past", "by", "until", "from"):
             continue
         after = text[match.end(1 if match["h1"] is None else "h1"):]
         if not strong and (_AMOUNT.match(after) or re.match(r"\s?to \d", after)):
@@ -163,7 +163,8 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
         minute = _to_24(_minute(match, 1), match, 1, text)
         if minute is None:
             continue
-        yield Span(*_around(minute, word, bool(match["on"]), rules, day), match[0].strip(), "clock", match.start()), match.end()
+        open_end = bool(match["on"]) or (match["rel"] or "").startswith("any")
+        yield Span(*_around(minute, word, open_end, rules, day), match[0].strip(), "clock", match.start()), match.end()
 
 
 def _in_order(start: int, end: int, latest: int, match: re.Match[str]) -> tuple[int, int]:
@@ -175,7 +176,9 @@ def _in_order(start: int, end: int, latest: int, match: re.Match[str]) -> tuple[
 
 
 def _around(minute: int, word: str, onwards: bool, rules: dict[str, int], day: Day) -> tuple[int, int]:
-    if onwards or word in ("after", "past", "from"):
+    if onwards:
+        return minute, max(day.sleep, min(minute + 60, 1440))
+    if word in ("after", "past", "from"):
         ends = [parse_time(str(rules["morning_end"])), parse_time(str(rules["afternoon_end"]))]
         end = next((e for e in ends if minute < e - 30), max(day.sleep, min(minute + 60, 1440)))
         return minute, end
