@@ -435,6 +435,7 @@ def test_errors_say_what_to_do(folder: Path, capsys: pytest.CaptureFixture[str],
 
 
 def test_a_log_that_was_not_lived_like_this_is_refused(folder: Path, tmp_path: Path) -> None:
+    from propersim_env.episode import RUBRIC_VERSION
     from propersim_env.evaluation.relive import relive
 
     path = next(p for p in folder.glob("events-random*") if "-p01-" in p.name)
@@ -448,7 +449,7 @@ def test_a_log_that_was_not_lived_like_this_is_refused(folder: Path, tmp_path: P
     last = list(read_episode(path).said())[-1]["tick"]
     with pytest.raises(LogError, match="does not give what is logged"):
         relive(read_episode(edited, allow_incomplete=True), last)
-    lines[0] = lines[0].replace('"rubric":1', '"rubric":0')
+    lines[0] = lines[0].replace(f'"rubric":{RUBRIC_VERSION}', '"rubric":0')
     edited.write_text("".join(lines), encoding="utf-8")
     with pytest.raises(LogError, match="rubric version 0"):
         relive(read_episode(edited, allow_incomplete=True), last)
