@@ -24,7 +24,8 @@ _SINGLE = re.compile(
     rf"\s*(?P<tilde>~)?(?<![\w.:/]){_CLOCK.format(1)}(?P<on> onwards?| or later| on(?=[,.;]|$))?"
 )
 
-_FIRST = re.compile(r"first (?:(?P<half>half(?:[- ]an)?[- ])?hour|(?P<minutes>\d+) min\w*) $")
+_FIRST = re.compile(r"first (?:(?P<half>half(?:[- ]an)?[- ])?hour|(?P<minutes>\d+) min\w*|"
+                    r"(?P<words>five|ten|fifteen|twenty|thirty|forty) minutes) $")
 _AHEAD = re.compile(r"(?:(?P<half>half an hour|half-hour)|(?P<hours>an|one|two|three|a couple of|[1-4]) hours?|"
                     r"(?P<minutes>\d+) min\w*) $")
 _HALF_OF_DAY = re.compile(r"(?P<am>morning|breakfast|sunrise|dawn)|"
@@ -224,7 +225,8 @@ def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
                 start, end = max(0, anchor - minutes - 15), max(15, anchor - minutes + 30)
             first = _FIRST.search(text[: match.start()]) if place == "after" else None
             if first:  # "the first half hour after waking"
-                start, end = anchor, anchor + (30 if first["half"] else int(first["minutes"] or 60))
+                told = lexicon()["numbers"]["words"].get(first["words"], first["minutes"] or 60)
+                start, end = anchor, anchor + (30 if first["half"] else int(told))
             if end > start:
                 yield Span(start, end, match[0], "event", match.start()), match.end()
     for name in ("lunch", "routine"):
