@@ -18,13 +18,16 @@ _RANGE = re.compile(rf"(?P<lead>between |from )?{_CLOCK.format(1)}\s?(?:-|to|and
 _AMOUNT = re.compile(r"\s?(?:hours?|minutes?|mins?|times|recomm|sugg|messages|a day|per day|days|%)")
 _RELATIONS = (r"(?P<rel>before|after|once|during|at|over|following|prior to|ahead of|on|when(?:ever)? (?:i'm|i am|i)|"
               r"while(?: i'm)?)")
+_BEFORE_A_TIME = ("around", "at", "after", "before", "past", "by", "until", "from")
 _LINKS = r"(?:and|or|but|before|after|during|at|between|from|until) "
 _SINGLE = re.compile(
-    r"(?P<rel>(?:shortly |right |just |soon |any ?time )?(?:after|past|from)|before|until|till|by|around|about|at|circa|towards?|near)?"
+    r"(?P<rel>(?:shortly |right |just |soon |any ?time )?(?:after|past|from)|"
+    r"before|until|till|by|around|about|at|circa|towards?|near)?"
     rf"\s*(?P<tilde>~)?(?<![\w.:/]){_CLOCK.format(1)}(?P<on> onwards?| or later| on(?=[,.;]|$))?"
 )
 
-_FIRST = re.compile(r"first (?:(?P<half>half(?:[- ]an)?[- ])?hour|(?P<minutes>\d+) min\w*) $")
+_FIRST = re.compile(r"first (?:(?P<half>half(?:[- ]an)?[- ])?hour|(?P<minutes>\d+) min\w*|"
+                    r"(?P<words>five|ten|fifteen|twenty|thirty|forty) minutes) $")
 _AHEAD = re.compile(r"(?:(?P<half>half an hour|half-hour)|(?P<hours>an|one|two|three|a couple of|[1-4]) hours?|"
                     r"(?P<minutes>\d+) min\w*) $")
 _HALF_OF_DAY = re.compile(r"(?P<am>morning|breakfast|sunrise|dawn)|"
@@ -155,7 +158,7 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
         if any(a < match.end() and match.start() < b for a, b in taken):
             continue
         strong = _explicit(text, 0, match, 1) and match["w1"] is None
-        if not strong and not (match["w1"] and word) and word not in ("around", "at", "after", "before", "past", "by", "until", "from"):
+        if not strong and not (match["w1"] and word) and word not in _BEFORE_A_TIME:
             continue
         after = text[match.end(1 if match["h1"] is None else "h1"):]
         if not strong and (_AMOUNT.match(after) or re.match(r"\s?to \d", after)):
@@ -224,7 +227,8 @@ def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
                 start, end = max(0, anchor - minutes - 15), max(15, anchor - minutes + 30)
             first = _FIRST.search(text[: match.start()]) if place == "after" else None
             if first:  # "the first half hour after waking"
-                start, end = anchor, anchor + (30 if first["half"] else int(first["minutes"] or 60))
+                told = lexicon()["numbers"]["words"].get(first["words"], first["minutes"] or 60)
+                start, end = anchor, anchor + (30 if first["half"] else int(told))
             if end > start:
                 yield Span(start, end, match[0], "event", match.start()), match.end()
     for name in ("lunch", "routine"):

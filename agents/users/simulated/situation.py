@@ -34,7 +34,7 @@ from .text_rules import LEXICON_FILE
 
 FILE = Path(__file__).with_name("situation.json")
 SILENCE = "No Recommendation"
-FEATURES = ("activity", "topic", "words", "flagged")
+FEATURES = ("activity", "topic", "words", "refused", "elsewhere", "flagged")
 _LEADING_WORDS = 3
 _NO_NOUN = r"(?:when|while|as|because|and|or|until|till|before|after|is|are|if|from|between|at|on|around|in|to|for|with)\b"
 
@@ -176,23 +176,34 @@ class SituationRater:
 
         ``activity``: how near the text is to what is done now and next, beyond how near it is to anything; ``topic``: topics
         shared with what is done or with a want whose situation holds; ``words``: how far its leading words are met by words of
-        the activity; ``flagged``: 1 if something spoils it.
+        the activity; ``refused``: how much nearer it is to a refused content than to one wanted here, 0 if it is not;
+        ``elsewhere``: topics shared with a want whose situation is absent, beyond ``topic``; ``flagged``: 1 if something
+        spoils it.
         """
         embedding = reading.embedding.astype(float)
         done = self._encode(f"{situation.activity}. {situation.next_activity}")
-        here = [self.reader.read(w.content) for w in rubric.wants if w.kind != "refused" and self._holds(situation, w)]
-        shared = [float(reading.topics @ r.topics) for r in (self.reader.read(situation.activity), *here)]
+        wants = [w for w in rubric.wants if w.kind in ("tied", "general")]
+        here = [self._holds(situation, w) for w in wants]
+        held, absent = ([w for w, holds in zip(wants, here, strict=True) if holds is kind] for kind in (True, False))
+        topic = max(self._shared(reading, text) for text in (situation.activity, *(w.content for w in held)))
+        away = max((self._shared(reading, w.content) for w in absent), default=0.0)
+        ground = float(embedding @ self.reference.topics)
+        near = max((self._near(embedding, w) for w in held), default=ground) - ground
+        refused = max((self._near(embedding, w) for w in rubric.wants if w.kind == "refused"), default=ground) - ground
         met = self._met(text, situation.activity)
         return {
             "activity": float(embedding @ done) - float(embedding @ self.reference.activities),
-            "topic": max(shared), "words": float(np.sort(met)[::-1][:_LEADING_WORDS].mean()) if met.size else 0.0,
+            "topic": topic, "words": float(np.sort(met)[::-1][:_LEADING_WORDS].mean()) if met.size else 0.0,
+            "refused": max(0.0, refused - max(0.0, near)), "elsewhere": max(0.0, away - topic),
             "flagged": float(not reading.flags.isdisjoint(self.numbers["spoiling_flags"])),
         }
 
+    def _shared(self, reading: Reading, other: str) -> float:
+        """Topics that two texts have in common, 0..1."""
+        return float(reading.topics @ self.reader.read(other).topics)
+
     def _holds(self, situation: Situation, want: WantText) -> bool:
-        """Whether the situation that a want is tied to is there; True for one that is tied to none."""
-        if want.kind == "profile":
-            return False
+        """Whether the situation that a stated want is tied to is there; True for one that is tied to none."""
         if not want.situation or any(s.holds(situation.minute, situation.weekend) for s in want.spans):
             return True
         here = doing(situation.activity) | doing(situation.next_activity)
