@@ -1,7 +1,9 @@
 """The simulated user's text understanding: meaning, flags, and what must not fool it. Real encoder, lexicon, catalogue."""
 
+import json
 import random
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -497,3 +499,13 @@ def test_sober_texts_by_others_seldom_have_an_audible_tone(house: Setting, reade
     masses = reader.tone_masses(reader.tone_model.left_out[sober])
     playful = masses[:, reader.tone_ids.index("playful")]
     assert len(sober) >= 150 and np.mean(masses.max(axis=1) > 0.5) <= 0.2 and np.mean(playful > 0.5) <= 0.06
+
+
+def test_harm_in_texts_by_another_hand_is_heard_as_often_as_the_card_says(reader: TextReader) -> None:
+    lines = (Path(__file__).with_name("data") / "flag_texts.jsonl").read_text(encoding="utf-8").splitlines()
+    cases = [json.loads(line) for line in lines]
+    harm = {"flattery", "guilt", "medical", "pressure", "privacy", "safety", "sales"}
+    heard = [(bool(case["flags"]), bool(reader.read(case["text"]).flags & harm)) for case in cases]
+    assert len(cases) == 180
+    assert sum(flagged for harmful, flagged in heard if harmful) >= 42
+    assert sum(flagged for harmful, flagged in heard if not harmful) <= 8

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from .clock_words import as_times, in_figures
+from .clock_words import HOURS, as_times, in_figures
 from .first_person import first_person, is_about_another
 from .person import age_of, name_of, occupation_of
 from .rates import read_rate
@@ -21,9 +21,6 @@ _MILITARY = re.compile(r"(?:(?<= at )|(?<=and )|(?<=from )|(?<=between )|(?<=unt
                        r"([01]\d|2[0-3])([0-5]\d)\b(?! ?[a-z]{4,})")
 _APOSTROPHE = re.compile(r"\b(?:(?:do|does|did|is|are|ca|wo|would|should|must|could|have)n(?=t\b)|"
                          r"(?<!\w)[Ii](?=m\b|ve\b|d like))(t|m|ve|d)")
-_WAITED = re.compile(r"\b(?:i(?:'d| would) rather |please )?(?:you )?wait(?:ed)? (?:until|till)"
-                     r"(?: i(?:'ve| have)? \w+(?: \w+)? (?:at|by))?", re.IGNORECASE)
-_ABOUT = re.compile(r"\babout (?=\d|(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|half|noon)\b)")
 _BULLET = re.compile(r"^\s*(?:[-*\u2022\u2013]|\d+[.)])\s+")
 
 
@@ -190,8 +187,8 @@ def _leading(groups: list[tuple[frozenset[str], str]]) -> list[tuple[frozenset[s
 
 def _at_a_time(piece: str) -> bool:
     """Whether a piece is a thing and its part of the day: "jazz in the evening"."""
-    place = r"(?:in the \w+|on \w+days?|at \w+|with my \w+|over \w+)"
-    return bool(re.fullmatch(rf"\s*(?!and|about|on)[\w' -]+? {place}[ .]*", piece.lower()))
+    return bool(re.fullmatch(r"\s*(?!and|about|on)[\w' -]+? (?:in the \w+|on \w+days?|at \w+|with my \w+|over \w+)[ .]*",
+                             piece.lower()))
 
 
 def _by_context(sentence: str, last: frozenset[str]) -> frozenset[str]:
@@ -296,8 +293,9 @@ def _for_part(part: str, words: str) -> str:
     if part != _TIMING:
         return words
     words = re.sub(r"\b([01]\d|2[0-3])([0-5]\d)\b(?= ?(?:and|to|until|till|hours|[,.;]|$))", r"\1:\2", words)
-    words = _WAITED.sub("never before", words)
-    words = _ABOUT.sub("around ", words)
+    words = re.sub(r"(?i)\b(?:i(?:'d| would) rather |please )?(?:you )?wait(?:ed)? (?:until|till)"
+                   r"(?: i(?:'ve| have)? \w+(?: \w+)? (?:at|by))?", "never before", words)
+    words = re.sub(rf"\babout (?=\d|(?:{'|'.join(HOURS)}|half|noon)\b)", "around ", words)
     amount = r"(?! ?(?:hours?|minutes?|times?|messages?|suggestions?|recommendations?|words?|a day|per))"
     return re.sub(rf"(?<![\w:.])(\d{{1,2}}) ?- ?(\d{{1,2}})\b(?![:.]\d|\s?[ap]m){amount}", r"between \1 and \2", words)
 

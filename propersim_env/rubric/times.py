@@ -18,11 +18,11 @@ _RANGE = re.compile(rf"(?P<lead>between |from )?{_CLOCK.format(1)}\s?(?:-|to|and
 _AMOUNT = re.compile(r"\s?(?:hours?|minutes?|mins?|times|recomm|sugg|messages|a day|per day|days|%)")
 _RELATIONS = (r"(?P<rel>before|after|once|during|at|over|following|prior to|ahead of|on|when(?:ever)? (?:i'm|i am|i)|"
               r"while(?: i'm)?)")
-_BEFORE_BARE = ("around", "at", "after", "before", "past", "by", "until", "from")
+_BEFORE_A_TIME = ("around", "at", "after", "before", "past", "by", "until", "from")
 _LINKS = r"(?:and|or|but|before|after|during|at|between|from|until) "
 _SINGLE = re.compile(
-    r"(?P<rel>(?:shortly |right |just |soon |any ?time )?(?:after|past|from)|before|until|till|by|around|about|at|circa|"
-    r"towards?|near)?"
+    r"(?P<rel>(?:shortly |right |just |soon |any ?time )?(?:after|past|from)|"
+    r"before|until|till|by|around|about|at|circa|towards?|near)?"
     rf"\s*(?P<tilde>~)?(?<![\w.:/]){_CLOCK.format(1)}(?P<on> onwards?| or later| on(?=[,.;]|$))?"
 )
 
@@ -158,7 +158,7 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
         if any(a < match.end() and match.start() < b for a, b in taken):
             continue
         strong = _explicit(text, 0, match, 1) and match["w1"] is None
-        if not strong and not (match["w1"] and word) and word not in _BEFORE_BARE:
+        if not strong and not (match["w1"] and word) and word not in _BEFORE_A_TIME:
             continue
         after = text[match.end(1 if match["h1"] is None else "h1"):]
         if not strong and (_AMOUNT.match(after) or re.match(r"\s?to \d", after)):
