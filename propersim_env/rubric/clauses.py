@@ -176,8 +176,8 @@ def _split_next(body: str, more: bool) -> tuple[str, str | None]:
     if not more:
         return body, None
     for border in reversed(list(re.finditer(r",? and |; |, ", body))):
-        rest = body[border.end():]
-        short = border[0] in (", and ", "; ") and 0 < len(rest.split()) <= 5
+        rest = body[border.end():].strip()
+        short = border[0] in (", and ", "; ") and 0 < len(_ahead(rest)[0].split()) <= 5
         if short or re.search(rf"(?<!\w)(?:{rules['noun']})(?!\w)", rest):
             return body[: border.start()], rest
     return body, None

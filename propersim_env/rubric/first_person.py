@@ -56,7 +56,7 @@ def first_person(text: str, name: str = "") -> str:
     text = re.sub(rf"\b[Hh]er(?=\s+{rules['object']})|\b[Hh]er(?=[,.;:!?]|$)", "me", text)
     text = re.sub(r"\b[Hh]er\b", "my", text)
     text = re.sub(r"\b(?:[Hh]im|[Hh]er|my)self\b", "myself", text)
-    text = re.sub(rf"\bshe {_ADVERB}([a-z]+(?:n't)?)\b", lambda m: m[0][: -len(m[1])] + base_form(m[1]), text)
+    text = re.sub(rf"\bshe {_ADVERB}([a-z]+(?:'t)?)\b", lambda m: m[0][: -len(m[1])] + base_form(m[1]), text)
     joined = rf"(?<=\band )({rules['verbs']})\b|(?<=\bor )({rules['verbs']})\b|(?<=, )({rules['verbs']})\b"
     text = re.sub(joined, lambda m: base_form(m[0]), text)
     text = re.sub(rf"(^|[.!?]\s)((?i:{rules['verbs']}))\b", lambda m: m[1] + base_form(m[2].lower()), text)

@@ -126,10 +126,11 @@ def _grammar() -> dict[str, re.Pattern[str]]:
         "daily_after": rf"{day},? (?:i (?:want|like|need|prefer|would like) )?{pair}\s+(?:{thing})",
         "weekly": rf"(?<!\w)(?:(?P<once>once|twice|thrice)|{between}(?: times| (?:{thing}))?) (?:a|per|each|every) week",
         "most": rf"{limit}\.? (?P<lo>{n})(?! ?(?:{unit}|words?|every|(?:an|per|each|every) hour|in an hour))",
-        "most_after": rf"(?<!\w)(?P<lo>{n}) (?:at the (?:outside|most|very most)|at most|tops|max(?:imum)?(?! of)|"
+        "most_after": rf"(?<!\w)(?!an? )(?P<lo>{n}) (?:at the (?:outside|most|very most)|at most|tops|max(?:imum)?(?! of)|"
                       r"is (?:the|my) (?:ceiling|limit|most|maximum))(?!\w)",
         "gap": rf"(?:at least |a minimum of |no less than |minimum |leave |with |about |around )?{between}[ -]{length}"
-               r"[^.;]{0,40}?(?<!\w)(?:apart|between|of (?:quiet|peace|silence)|gaps?|breaks?|spacing)(?!\w)",
+               rf"[^.;]{{0,40}}?(?<!\w)(?:apart|between(?! {n} and {n})|of (?:quiet|peace|silence)|gaps?|breaks?|spacing)"
+               r"(?!\w)",
         "average": rf"(?P<lo>{n}) (?:a day )?(?:on (?:the |an )?average|if you want the average)",
         "space": rf"(?:gap|break|pause|space|quiet|interval) of (?:at least )?{between} {length}",
         "slots": r"(?<!\w)(?:once|one|another|again|twice) (?:of them |recommendation |suggestion |message |more )?"

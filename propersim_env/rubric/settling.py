@@ -104,6 +104,11 @@ def _gaps(rate: Rate, said: list[Rate]) -> list[str]:
 def _room(rate: Rate, waking: int) -> list[str]:
     """Counts that do not fit with an interval or a gap in the waking hours."""
     found = list[str]()
+    if rate.interval and rate.gap and rate.gap > 1.05 * rate.interval[1]:
+        taken = f"{rate.gap:g} minutes apart"
+        interval = (rate.words.get("interval", ""), f"one every {_numbers(*rate.interval)} minutes")
+        found.append(_message(interval, (rate.words.get("gap", ""), taken), taken))
+        rate.interval = (rate.gap, rate.gap)
     words = (rate.words.get("count", ""), f"{_numbers(*rate.count)} a day") if rate.count else ("", "")
     if rate.count and rate.interval:
         by_interval = (waking / rate.interval[1], waking / rate.interval[0])

@@ -24,7 +24,6 @@ COMPILED_WITH = ("parameters", "noise", "trait_effects", "reader")
 """Options of the simulated user that a planner and a rater are made with."""
 
 
-@lru_cache(maxsize=4)
 def text_reader(setting: Setting, reader: str = EMBEDDED) -> TextReader:
     """The reader of a setting's texts, shared by all residents.
 
@@ -36,6 +35,11 @@ def text_reader(setting: Setting, reader: str = EMBEDDED) -> TextReader:
         ImportError: The extra is not installed.
         ValueError: There is no such model.
     """
+    return _reader(setting, reader)
+
+
+@lru_cache(maxsize=4)
+def _reader(setting: Setting, reader: str) -> TextReader:
     prototypes = [(t.text, t.topic, t.tone) for t in setting.catalogue]
     if reader == EMBEDDED:
         return TextReader(setting.topics, setting.tones, prototypes, Encoder.load())
