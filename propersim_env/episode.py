@@ -61,7 +61,7 @@ def bundled_persona(name: str, setting: Setting) -> Persona:
 
 def episode_log(
     folder: str | Path, assistant: str, persona: Persona, seed: int, config: MachineConfig, user: Mapping[str, Any],
-    **more: Any,
+    variant: str | None = None, **more: Any,
 ) -> EpisodeLog:
     """Open (or go on with) the log of one episode in a run folder.
 
@@ -72,6 +72,7 @@ def episode_log(
         seed: Seed of the episode.
         config: The machine's.
         user: Name and options of the user agent.
+        variant: Name of the variant that the options were taken from, if any.
         more: Further JSON values for the ``begin`` event.
     """
     path = Path(folder)
@@ -80,7 +81,8 @@ def episode_log(
         "version": __version__, "rubric": RUBRIC_VERSION, "setting": persona.setting.name, "assistant": assistant,
         "user": dict(user), "seed": seed, "days": config.days, "reveal_persona": config.reveal_persona, **more,
         **({} if config.max_cycles is None else {"max_cycles": config.max_cycles}),
-        **({} if config.feedback == "full" else {"feedback": config.feedback}), "persona": persona.to_dict(),
+        **({} if config.feedback == "full" else {"feedback": config.feedback}),
+        **({} if variant is None else {"variant": variant}), "persona": persona.to_dict(),
     }
     return EpisodeLog(path / log_name(assistant, persona.id, seed), begin)
 

@@ -41,7 +41,7 @@ class Feedback:
         if kind not in KINDS or bool(colon) != (kind == "sampled"):
             raise ValueError(f"feedback={text!r}: choose full, delivered, reactions, or sampled:SHARE such as sampled:0.3")
         try:
-            share = float(number or 1)
+            share = float(number) if colon else 1.0
         except ValueError:
             share = -1.0
         if not 0 <= share <= 1:

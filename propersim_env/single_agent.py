@@ -33,7 +33,8 @@ class ProPerSimEnv(gym.Env[str, str]):
       reasons are empty where the feedback keeps them back.
 
     Args:
-        persona: Bundled id, path of a persona file, dictionary, ``"bundled"`` or ``"sampled"`` (a new one each episode).
+        persona: Bundled id (``"p01"`` by default), path of a persona file, dictionary, ``"bundled"`` or ``"sampled"`` (a new
+            one each episode).
         user: Who plays the resident: registered name, import path, class or object.
         user_options: Options of that user, e.g. ``{"noise": 0.0}``.
         days: Horizon; 14 by default.
@@ -62,7 +63,7 @@ class ProPerSimEnv(gym.Env[str, str]):
 
     def __init__(
         self,
-        persona: str | Mapping[str, Any] | Persona = "p01",
+        persona: str | Mapping[str, Any] | Persona | None = None,
         user: Specification = "simulated",
         user_options: Mapping[str, Any] | None = None,
         days: int | None = None,
@@ -78,8 +79,9 @@ class ProPerSimEnv(gym.Env[str, str]):
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode={render_mode!r}: choose one of {self.metadata['render_modes']}, or None")
-        self.source = EpisodeSource(persona, setting)
-        chosen, self.user_options = settle(variant, user_options, days=days, reward=reward, feedback=feedback)
+        self.variant = variant
+        chosen, self.user_options = settle(variant, user_options, persona=persona, days=days, reward=reward, feedback=feedback)
+        self.source = EpisodeSource(chosen.pop("persona"), setting)
         self.users: UserBatch = make_users(user, 1, **self.user_options)
         self.user_name = user if isinstance(user, str) else getattr(user, "__name__", type(user).__name__)
         self.machine = Machine(1, MachineConfig(reveal_persona=reveal_persona, max_cycles=max_cycles, **chosen))
@@ -104,7 +106,8 @@ class ProPerSimEnv(gym.Env[str, str]):
         log = None
         if self.log_dir is not None:
             user = {"name": self.user_name, "options": self.user_options}
-            log = episode_log(self.log_dir, self.log_as, self.persona, self.episode_seed, self.machine.config, user)
+            log = episode_log(self.log_dir, self.log_as, self.persona, self.episode_seed, self.machine.config, user,
+                              self.variant)
         self.machine.begin(0, self.persona, log, self.episode_seed)
         self.machine.first_turn(0, self.users.reset(0, self.persona, self.episode_seed))
         if self.render_mode == "human":

@@ -45,11 +45,11 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
     Args:
         persona, setting, days, reward, reveal_persona, log_dir, log_as, render_mode, feedback: As in
             `propersim_env.single_agent.ProPerSimEnv`.
-        variant: The same, as far as it is the environment's; give its options of the user to the user agent
-            (`propersim_env.variants.settle` tells them).
+        variant: The same, as far as it is the environment's. Its options of the user are in the attribute `user_options`, to
+            be given to the user agent: ``make_user("simulated", **env.unwrapped.user_options)``.
         max_cycles: Truncate in this cycle (>= 2). The first cycle rates nothing, so this is one more than the number of
             decisions that are rated.
-        log_user: Name and options of the user, for the log.
+        log_user: Name and options of the user, for the log; the simulated one with `user_options` by default.
     """
 
     metadata = {  # noqa: RUF012 (PettingZoo's own form)
@@ -59,7 +59,7 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
 
     def __init__(
         self,
-        persona: str | Mapping[str, Any] | Persona = "p01",
+        persona: str | Mapping[str, Any] | Persona | None = None,
         setting: str = "house",
         days: int | None = None,
         reward: RewardKind | None = None,
@@ -73,16 +73,17 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
         variant: str | None = None,
     ) -> None:
         super().__init__()
-        self.source = EpisodeSource(persona, setting)
         if max_cycles is not None and max_cycles < 2:
             raise ValueError(f"max_cycles={max_cycles}: at least 2, because the first cycle rates nothing")
         decisions = None if max_cycles is None else max_cycles - 1
-        chosen, _ = settle(variant, days=days, reward=reward, feedback=feedback)
+        self.variant = variant
+        chosen, self.user_options = settle(variant, persona=persona, days=days, reward=reward, feedback=feedback)
+        self.source = EpisodeSource(chosen.pop("persona"), setting)
         self.machine = Machine(1, MachineConfig(reveal_persona=reveal_persona, max_cycles=decisions, **chosen))
         self.possible_agents = [USER, ASSISTANT]
         self.render_mode = render_mode
         self.log_dir, self.log_as = log_dir, log_as
-        self.log_user = dict(log_user or {"name": "simulated", "options": {}})
+        self.log_user = dict(log_user or {"name": "simulated", "options": self.user_options})
         text = Unicode()
         self.observation_spaces = {agent: spaces.Dict({"time": text, "text": text}) for agent in self.possible_agents}
         self.action_spaces = {
@@ -119,7 +120,7 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
         log = None
         if self.log_dir is not None:
             log = episode_log(self.log_dir, self.log_as, self.persona, self.episode_seed, self.machine.config,
-                              self.log_user)
+                              self.log_user, self.variant)
         self.machine.begin(0, self.persona, log, self.episode_seed)
         self.agents = list(self.possible_agents)
         self.agent_selection = USER

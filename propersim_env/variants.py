@@ -11,7 +11,7 @@ from propersim_env.names import near_matches
 from propersim_env.schema import DATA, DataError, read_json
 
 FILE = DATA / "variants.json"
-DEFAULTS: dict[str, Any] = {"days": 14, "reward": "rating", "feedback": "full"}
+DEFAULTS: dict[str, Any] = {"persona": "p01", "days": 14, "reward": "rating", "feedback": "full"}
 """Options of an environment that a variant may set, with the values that hold without one."""
 
 
@@ -50,7 +50,7 @@ def settle(
     Args:
         variant: Name, or None for no variant.
         user_options: Options of the user that were given.
-        given: ``days``, ``reward`` and ``feedback`` as given; None where nothing was.
+        given: ``persona``, ``days``, ``reward`` and ``feedback`` as given; None where nothing was.
 
     Returns:
         Options of the environment (complete) and of the user.
@@ -60,7 +60,7 @@ def settle(
 
     Example:
         >>> settle("reactions-only", {"noise": 0}, days=3)
-        ({'days': 3, 'reward': 'utility', 'feedback': 'reactions'}, {'noise': 0})
+        ({'persona': 'p01', 'days': 3, 'reward': 'utility', 'feedback': 'reactions'}, {'noise': 0})
     """
     known = variants()
     if variant is not None and variant not in known:

@@ -33,7 +33,7 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
 
     Args:
         num_envs: Number of homes.
-        personas: One persona for all homes (as for `ProPerSimEnv`), or a list of n.
+        persona: One for all homes (as for `ProPerSimEnv`), or a list of n.
         kwargs: As for `ProPerSimEnv`; a home that ends is reset at the next step (``AutoresetMode.NEXT_STEP``) with the
             next seed in line, unless ``autoreset=False``.
     """
@@ -44,7 +44,7 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
         self,
         num_envs: int = 1,
         *,
-        persona: str | Mapping[str, Any] | Persona | Sequence[str | Mapping[str, Any] | Persona] = "p01",
+        persona: str | Mapping[str, Any] | Persona | Sequence[str | Mapping[str, Any] | Persona] | None = None,
         user: Specification = "simulated",
         user_options: Mapping[str, Any] | None = None,
         days: int | None = None,
@@ -63,14 +63,16 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
             raise ValueError(f"render_mode={render_mode!r}: the vector view does not render; use gym.make for one home")
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs}: at least one home is needed")
-        several = not isinstance(persona, (str, Mapping, Persona))
-        specs: list[Any] = list(persona) if several else [persona] * num_envs  # type: ignore[arg-type]
+        self.variant = variant
+        chosen, self.user_options = settle(variant, user_options, persona=persona, days=days, reward=reward, feedback=feedback)
+        homes = chosen.pop("persona")
+        several = not isinstance(homes, (str, Mapping, Persona))
+        specs: list[Any] = list(homes) if several else [homes] * num_envs
         if len(specs) != num_envs:
             raise ValueError(f"{len(specs)} personas for num_envs={num_envs} homes: give one, or as many as homes")
         self.num_envs = num_envs
         shared = {} if several else {0: EpisodeSource(specs[0], setting)}
         self.sources = [shared.get(0) or EpisodeSource(spec, setting) for spec in specs]
-        chosen, self.user_options = settle(variant, user_options, days=days, reward=reward, feedback=feedback)
         self.users = make_users(user, num_envs, **self.user_options)
         self.user_name = user if isinstance(user, str) else getattr(user, "__name__", type(user).__name__)
         self.machine = Machine(num_envs, MachineConfig(reveal_persona=reveal_persona, max_cycles=max_cycles, **chosen))
@@ -112,7 +114,7 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
         log = None
         if self.log_dir is not None:
             user = {"name": self.user_name, "options": self.user_options}
-            log = episode_log(self.log_dir, self.log_as, persona, seed, self.machine.config, user)
+            log = episode_log(self.log_dir, self.log_as, persona, seed, self.machine.config, user, self.variant)
         self.machine.begin(i, persona, log, seed)
         self.machine.first_turn(i, self.users.reset(i, persona, seed))
 

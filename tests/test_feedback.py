@@ -13,18 +13,19 @@ from propersim_env.evaluation.metrics import measure
 from propersim_env.evaluation.units import Batch, RunConfig, Unit
 from propersim_env.feedback import REACTION_UTILITY, Feedback
 from propersim_env.log import read_episode
-from propersim_env.messages import ASSISTANT, USER
+from propersim_env.messages import ASSISTANT, USER, marks_of
 from propersim_env.persona import load_persona
 from propersim_env.registry import make_assistant
+from propersim_env.rendering import REACTION_WORDS
 from propersim_env.variants import settle, variants
 from propersim_env.vector import ProPerSimVectorEnv
 
 TEXT = "How about a slow vegetable soup tonight?"
 
 
-def play(feedback, days=1, every=9, log=None):
+def play(feedback, days=1):
     """One day; the texts of a random speaker. Gives observations, rewards and infos."""
-    env = propersim_env.ProPerSimEnv(persona="p01", days=days, reward="utility", feedback=feedback, log_dir=log)
+    env = propersim_env.ProPerSimEnv(persona="p01", days=days, reward="utility", feedback=feedback)
     speaker = make_assistant("random", p=0.08)
     speaker.reset(3)
     observation, info = env.reset(seed=0)
@@ -40,7 +41,7 @@ def play(feedback, days=1, every=9, log=None):
 
 def test_specifications_are_read_or_refused():
     assert Feedback.parse("sampled:0.3") == Feedback("sampled", 0.3)
-    for wrong in ("half", "sampled", "sampled:2", "sampled:x", "full:1", ""):
+    for wrong in ("half", "sampled", "sampled:", "sampled:2", "sampled:nan", "sampled:x", "full:1", ""):
         with pytest.raises(ValueError, match="feedback="):
             Feedback.parse(wrong)
     with pytest.raises(ValueError, match="use reward='utility'"):
@@ -68,10 +69,31 @@ def test_a_share_of_the_ratings_is_told_the_same_to_all():
     told = [(info["tick"], bool(info["marks"])) for text, _, _, info in play("sampled:0.3", days=3) if text]
     share = np.mean([rated for _, rated in told])
     assert 0.1 < share < 0.6
-    persona = load_persona("p01")
     feedback = Feedback.parse("sampled:0.3")
-    assert [feedback.rated(0, persona.id, t) for t in range(2000)] == [feedback.rated(0, persona.id, t) for t in range(2000)]
-    assert np.mean([feedback.rated(0, persona.id, t) for t in range(20_000)]) == pytest.approx(0.3, abs=0.02)
+    assert np.mean([feedback.rated(0, "p01", t) for t in range(20_000)]) == pytest.approx(0.3, abs=0.02)
+    draws = {(seed, name): [feedback.rated(seed, name, t) for t in range(576)] for seed in (0, 1) for name in ("p01", "p02")}
+    assert len(set(map(tuple, draws.values()))) == 4
+    at_random, often = ratings_told(0.08), ratings_told(0.5)
+    both = at_random.keys() & often.keys()
+    assert len(both) > 10
+    assert {at_random[t] for t in both} == {True, False}
+    assert all(at_random[t] == often[t] for t in both)
+
+
+def ratings_told(p):
+    """By tick of a text: whether its rating was told to a random speaker that speaks with probability p."""
+    env = propersim_env.ProPerSimEnv(persona="p01", days=1, variant="sparse-ratings")
+    speaker = make_assistant("random", p=p)
+    speaker.reset(3)
+    observation, info = env.reset(seed=0)
+    told, over = {}, False
+    while not over:
+        tick, text = info["tick"], speaker.act(observation)
+        observation, _, terminated, truncated, info = env.step(text)
+        if text:
+            told[tick] = bool(info["marks"])
+        over = terminated or truncated
+    return told
 
 
 @pytest.mark.parametrize("feedback", ["delivered", "reactions", "sampled:0.5"])
@@ -82,16 +104,54 @@ def test_views_tell_the_same(feedback):
     two = propersim_env.env(persona="p01", days=1, reward="utility", feedback=feedback).unwrapped
     two.reset(seed=0)
     user = SimulatedUser()
-    turn = user.reset(two.persona, 0)
+    two.step(user.reset(two.persona, 0))
     for text, observation, reward, info in single:
         seen, rewards, _, _, infos = many.step([text, ""])
         assert (seen[0], rewards[0]) == (observation, reward)
-        assert bool(infos["_marks"][0]) == bool(info["marks"])
-        two.step(turn)
+        assert infos["marks"][0] == marks_of(info["marks"])
+        assert (bool(infos["_marks"][0]), infos["_marks"][1]) == (bool(info["marks"]), False)
         two.step(text)
-        turn = user.act(two.observe(USER)["text"])
-    del seen
-    assert set(two.infos[ASSISTANT]) <= {"reaction", "marks", "reasons"}
+        two.step(user.act(two.observe(USER)["text"]))
+        assert (two.observe(ASSISTANT)["text"], two.rewards[ASSISTANT]) == (observation, reward)
+        told = two.infos[ASSISTANT]
+        assert (told.get("marks", {}), told.get("reasons", {})) == (info["marks"], info["reasons"])
+
+
+@pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
+def test_pictures_show_no_more_than_is_told(mode):
+    frames = {}
+    for feedback in ("full", "reactions"):
+        env = propersim_env.ProPerSimEnv(days=1, reward="utility", feedback=feedback, render_mode=mode)
+        env.reset(seed=0)
+        env.step(TEXT)
+        frames[feedback] = env.render()
+        rating = env.machine.ratings[0]
+        env.step("")
+        frames[feedback, "silent"] = env.render()
+    assert not np.array_equal(frames["full"], frames["reactions"])
+    assert not np.array_equal(frames["full", "silent"], frames["reactions", "silent"])
+    if mode == "ansi":
+        assert "of 4" in frames["full"]
+        assert "of 4" in frames["full", "silent"]
+        assert "of 4" not in frames["reactions"] + frames["reactions", "silent"]
+        assert REACTION_WORDS[rating.reaction] in frames["reactions"]
+        assert not any(reason in frames["reactions"] for reason in rating.reasons.values())
+
+
+def test_the_log_and_the_oracle_are_the_same_whatever_is_told(tmp_path):
+    logs = {}
+    for feedback in ("full", "delivered", "reactions", "sampled:0.3"):
+        units = [Unit(name, load_persona("p01"), 0) for name in ("oracle", "random")]
+        batch = Batch(units, RunConfig(1, feedback=feedback), tmp_path / feedback)
+        assert not batch.run()
+        batch.close()
+        for unit in units:
+            begin, *events, end = unit.log_path(tmp_path / feedback).read_bytes().splitlines()
+            assert (b'"feedback"' in begin) == (feedback != "full")
+            logs[feedback, unit.assistant] = events, end.partition(b'"sha256"')[0]  # it covers the first line too
+    for name in ("oracle", "random"):
+        assert any(b'"event":"said"' in event for event in logs["full", name][0])
+        assert all(logs[feedback, who] == logs["full", name] for feedback, who in logs if who == name)
 
 
 @pytest.mark.parametrize("feedback", ["delivered", "reactions", "sampled:0.5"])

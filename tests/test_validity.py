@@ -9,9 +9,10 @@ import pytest
 from propersim_env.agents.users.simulated import SimulatedUsers
 from propersim_env.cli import main
 from propersim_env.evaluation import validity
-from propersim_env.evaluation.validity import Value, card, noise, values, variants
+from propersim_env.evaluation.validity import Value, card, episodes, noise, values, variants
 from propersim_env.persona import load_persona
 
+OFTEN = "fixed-rate:per_day=12"
 CHEAP = ["V1", "V2", "V3", "V4", "V5", "V7", "V8", "V9", "V10", "V11", "V12", "V13", "V14", "gaming"]
 
 
@@ -57,6 +58,16 @@ def test_rank_statistics():
     assert noise.spearman(np.array([1.0, 2.0, 2.0, 3.0]), np.array([1.0, 2.0, 2.0, 9.0])) == pytest.approx(1)
     assert noise.auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0.0, 0.0, 1.0, 1.0])) == pytest.approx(0.75)
     assert variants.kendall(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0])) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("variant", variants.IN_SMALL)
+def test_what_the_small_size_ranks_differs_from_the_default_within_its_days(variant):
+    people, days = values.sampled(8), 2  # as the check has it
+    environment, options = variants.world(variant)
+    assert environment == variants.world("")[0]
+    earned = [episodes.Results(people, [OFTEN], days, options=o).each(OFTEN, lambda m: float(m.rating_sum.sum()))
+              for o in ({}, options)]
+    assert not np.array_equal(*earned)
 
 
 def test_logistic_regression_finds_what_matters():

@@ -45,6 +45,8 @@ personas:   all (the bundled 32), a number, ids (p01,p07), paths of persona file
 The oracle is always run too, because utility is a share of what it earns. Stop with Ctrl-C at any time: the same
 command goes on where it stopped, and skips what is finished.
 """
+FRESH = "sampled:32"
+"""Who lives there in a variant with someone new each episode: as many as are bundled."""
 STANDARD = "silent,always,random,fixed-rate,rate-matched,schedule,timing-oracle,content-oracle,oracle"
 
 
@@ -56,7 +58,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog=EPILOG.format(assistants=", ".join(assistant_names())),
     )
     parser.add_argument("--assistants", default=STANDARD, metavar="A,B,…", help=f"default: {STANDARD}")
-    parser.add_argument("--personas", default="all", help="who lives there; default: all")
+    parser.add_argument("--personas", help="who lives there; default: all, or what the variant says")
     parser.add_argument("--days", type=int, help="days of each episode; default: 14")
     parser.add_argument("--seed", type=int, default=0, help="first seed; default: 0")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="run N seeds, from --seed on; default: 1")
@@ -86,8 +88,10 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     if report.ORACLE not in assistants and not options.no_oracle:
         assistants.append(report.ORACLE)
     chosen, user_options = settle(options.variant, dict(options.user_option), days=options.days, feedback=options.feedback)
-    config = RunConfig(chosen["days"], options.user, user_options, options.reveal_persona, options.timeout, chosen["feedback"])
-    personas = select_personas(options.personas, options.setting, options.seed)
+    config = RunConfig(chosen["days"], options.user, user_options, options.reveal_persona, options.timeout, chosen["feedback"],
+                       options.variant)
+    everybody = FRESH if chosen["persona"] == "sampled" else "all"
+    personas = select_personas(options.personas or everybody, options.setting, options.seed)
     seeds = tuple(range(options.seed, options.seed + options.seeds))
     return RunPlan(options.out.absolute(), tuple(assistants), tuple(personas), seeds, config)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,21 @@ def load_metrics(folder: Path) -> tuple[list[EpisodeMetrics], list[str]]:
         if path.name != log_name(begin["assistant"], begin["persona"]["id"], begin["seed"]) or begin["days"] != config["days"]:
             raise LogError(f"{path}: its content is of another episode ({begin['assistant']} with {begin['persona']['id']}, "
                            f"seed {begin['seed']}, {begin['days']} days): it was copied there; delete it")
+        _same_world(path, begin, config)
         metrics.append(measure(episode))
     return metrics, incomplete
+
+
+def _same_world(path: Path, begin: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuse an episode of another world than that of the run: a table has one variant, one user, one kind of feedback."""
+    user = begin["user"]
+    here = {"variant": begin.get("variant"), "user": user["name"], "user_options": user.get("options", {}),
+            "feedback": begin.get("feedback", "full"), "reveal_persona": begin["reveal_persona"]}
+    for key, value in here.items():
+        of_run = config.get(key, "full" if key == "feedback" else None)
+        if value != of_run:
+            raise LogError(f"{path}: {key} is {json.dumps(value)}, in run.json it is {json.dumps(of_run)}: one table holds one "
+                           "variant; it was copied there: delete it, and report each variant from a folder of its own")
 
 
 def summarise(folder: Path) -> RunResult:

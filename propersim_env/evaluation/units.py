@@ -56,6 +56,7 @@ class RunConfig:
         reveal_persona: Put the persona into every observation.
         timeout: Seconds that an assistant may take for one decision before it counts as hanging.
         feedback: What assistants are told (see `propersim_env.feedback`); metrics use the true ratings whatever it is.
+        variant: Name of the variant that these options were taken from, if any; the options themselves are what counts.
     """
 
     days: int = 14
@@ -64,6 +65,7 @@ class RunConfig:
     reveal_persona: bool = False
     timeout: float = 600.0
     feedback: str = "full"
+    variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,8 @@ class Batch:
             self._recorded[i] = iter([(d.tick, d.text) for d in episode.decisions()])
         user = {"name": self.config.user, "options": dict(self.config.user_options)}
         more = {"privileged": True} if privileged else {}
-        return episode_log(self.folder, unit.assistant, unit.persona, unit.seed, self.machine.config, user, **more)
+        return episode_log(self.folder, unit.assistant, unit.persona, unit.seed, self.machine.config, user,
+                           self.config.variant, **more)
 
     def _decide(self) -> list[str]:
         texts = [""] * len(self.units)

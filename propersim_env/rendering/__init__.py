@@ -41,7 +41,8 @@ class Scene:
         activity: What the resident does now, and where.
         said: What the assistant said last, ``""`` for silence.
         said_tick: When that was decided; None before the first decision.
-        rating: How it was rated; None where it was not.
+        rating: How it was rated; None where it was not, or where the feedback keeps it back.
+        kept_back: What is told instead of a rating that the feedback keeps back, ``""`` where it keeps nothing back.
         failure: Kind of failure where the rating failed.
         ended: ``"horizon"``, ``"dismissed"``, or ``""`` while the episode goes on.
     """
@@ -55,10 +56,11 @@ class Scene:
     rating: Rating | None = None
     failure: str = ""
     ended: str = ""
+    kept_back: str = ""
 
     @staticmethod
     def of(machine: Machine, i: int, users: UserBatch | None = None) -> Scene:
-        """What is to be seen in home i.
+        """What is to be seen in home i: of ratings no more than the assistant is told, because it may look at pictures too.
 
         Args:
             machine: The machine of the home.
@@ -68,10 +70,13 @@ class Scene:
         persona = machine.personas[i]
         decided = not machine.answered or int(machine.cycles[i]) > 0
         ended = "dismissed" if machine.terminated[i] else "" if machine.active[i] else "horizon"
+        rating, kept_back = machine.last_rating(i), ""
+        if rating is not None and not machine.tells(i):
+            kept_back, rating = REACTION_WORDS.get(rating.reaction, "no rating is told"), None
         return Scene(
             persona.setting if persona else None, persona.name if persona else "The resident", int(machine.tick[i]),
             machine.activities[i], machine.said[i], int(machine.decided_tick[i]) if decided else None,
-            machine.last_rating(i), machine.failures.get(i, ""), ended,
+            rating, machine.failures.get(i, ""), ended, kept_back,
         )
 
     @property
@@ -131,8 +136,8 @@ class Scene:
         if self.rating is not None:
             reaction = REACTION_WORDS.get(self.rating.reaction, "")
             return f"{self.rating.total} of 4" + (f", {reaction}" if reaction else "")
-        if self.failure:
-            return "rating failed"
+        if self.kept_back or self.failure:
+            return self.kept_back or "rating failed"
         return "not rated yet" if self.said_tick is not None else "nothing said yet"
 
     @property

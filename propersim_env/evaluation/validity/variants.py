@@ -23,7 +23,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "slower recovery from fatigue": {"parameters": {"fatigue_hours": 15.0}},
     "faster habituation": {"parameters": {"habituation_gain": 0.05}},
 }
-IN_SMALL = ("drift-abrupt", "events", "absences", "company", "noisy", "trait effects doubled")
+SOONER: dict[str, dict[str, Any]] = {"drift-abrupt on day 1": {"drift": "abrupt", "parameters": {"drift_day": 1}}}
+"""Of the small size only, whose days end before those of the named variant would begin to differ."""
+IN_SMALL = (*SOONER, "events", "absences", "company", "noisy", "trait effects doubled")
 """What the small size looks at; the full one takes all."""
 
 
@@ -40,11 +42,15 @@ def _shape(size: Size) -> tuple[int, int]:
     return (8, 2) if size == "small" else (16, 14)
 
 
+def world(variant: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the environment and of the user: of a named variant, of one of those above, or of the default (``""``)."""
+    return settle(variant if variant in variants() else None, {**SIZES, **SOONER}.get(variant, {}))
+
+
 @lru_cache(maxsize=32)
 def _means(size: Size, variant: str) -> NDArray[np.float64]:
     n, days = _shape(size)
-    named = variant if variant in variants() else None
-    environment, options = settle(named, SIZES.get(variant, {}))
+    environment, options = world(variant)
     results = Results(sampled(n), ASSISTANTS, min(days, environment["days"]), options=options,
                       feedback=environment["feedback"])
     return np.array([results.utility(name).mean() for name in ASSISTANTS])
