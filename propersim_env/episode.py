@@ -19,7 +19,7 @@ from propersim_env.population import sample_persona
 from propersim_env.seeding import derive, stream
 from propersim_env.setting import Setting, load_setting
 
-RUBRIC_VERSION = 1
+RUBRIC_VERSION = 2
 """Rises when the same text in the same situation may get other marks: logs of different versions do not compare."""
 
 
@@ -79,7 +79,8 @@ def episode_log(
     begin = {
         "version": __version__, "rubric": RUBRIC_VERSION, "setting": persona.setting.name, "assistant": assistant,
         "user": dict(user), "seed": seed, "days": config.days, "reveal_persona": config.reveal_persona, **more,
-        **({} if config.max_cycles is None else {"max_cycles": config.max_cycles}), "persona": persona.to_dict(),
+        **({} if config.max_cycles is None else {"max_cycles": config.max_cycles}),
+        **({} if config.feedback == "full" else {"feedback": config.feedback}), "persona": persona.to_dict(),
     }
     return EpisodeLog(path / log_name(assistant, persona.id, seed), begin)
 

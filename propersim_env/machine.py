@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propersim_env.clock import TICKS_PER_DAY, moment_text, time_text
+from propersim_env.feedback import REACTION_UTILITY, Feedback
 from propersim_env.log import EpisodeLog
 from propersim_env.messages import Activity, Rating, UserTurn, UserTurns
 from propersim_env.persona import Persona
@@ -38,12 +39,15 @@ class MachineConfig:
         reward: ``"rating"`` (0..4 at every tick) or ``"utility"`` ((rating - 2) / 2 where something was said, else 0).
         reveal_persona: Put the persona in words before every observation.
         max_cycles: Truncate after so many decisions; None for no limit beside the horizon.
+        feedback: What the assistant is told: ``"full"``, ``"delivered"``, ``"reactions"`` or ``"sampled:SHARE"`` (see
+            `propersim_env.feedback.Feedback`). All but the first need ``reward="utility"``, because silence is not rated.
     """
 
     days: int = 14
     reward: RewardKind = "rating"
     reveal_persona: bool = False
     max_cycles: int | None = None
+    feedback: str = "full"
 
     def __post_init__(self) -> None:
         if not 1 <= self.days <= 3650:
@@ -52,6 +56,9 @@ class MachineConfig:
             raise ValueError(f"reward={self.reward!r}: choose 'rating' or 'utility'")
         if self.max_cycles is not None and self.max_cycles < 1:
             raise ValueError(f"max_cycles={self.max_cycles} is not positive; None means no limit")
+        if not Feedback.parse(self.feedback).full and self.reward == "rating":
+            raise ValueError(f"feedback={self.feedback!r} rates no silence, but reward='rating' is a rating at every tick: "
+                             "use reward='utility'")
 
 
 class Machine:
@@ -73,6 +80,8 @@ class Machine:
 
     def __init__(self, n: int, config: MachineConfig) -> None:
         self.n, self.config = n, config
+        self.feedback = Feedback.parse(config.feedback)
+        self.seeds = [0] * n
         self.horizon = config.days * TICKS_PER_DAY
         self.tick = np.zeros(n, np.int64)
         self.cycles = np.zeros(n, np.int64)
@@ -92,8 +101,9 @@ class Machine:
         self.decided_tick = self.tick.copy()
         self.answered = True
 
-    def begin(self, i: int, persona: Persona | None, log: EpisodeLog | None = None) -> None:
-        """Begin an episode in home i; the user's first turn follows."""
+    def begin(self, i: int, persona: Persona | None, log: EpisodeLog | None = None, seed: int = 0) -> None:
+        """Begin an episode in home i; the user's first turn follows. The seed decides which ratings are told."""
+        self.seeds[i] = seed
         if self.logs[i] is not None:
             self.logs[i].close()  # type: ignore[union-attr]
         self.tick[i] = self.cycles[i] = self.marks[i] = 0
@@ -127,7 +137,7 @@ class Machine:
         np.copyto(self.tick, turns.tick, where=self.active)
         for i in turns.ratings:
             if self.said[i]:
-                self._answer[i] = _answer_text(self.said[i], turns.ratings[i], int(self.decided_tick[i]))
+                self._answer[i] = _answer_text(self.said[i], turns.ratings[i], int(self.decided_tick[i]), self.tells(i))
         for i in turns.changed:
             if self.active[i]:
                 self._look(i, turns.activities[i])
@@ -146,8 +156,13 @@ class Machine:
         room = persona.setting.room_names.get(activity.room, activity.room) if persona else activity.room
         where = f" ({room.lower()})" if room else ""
         self._doing[i] = f"The resident is {activity.text}{where}." if activity.text else ""
+        if activity.company:
+            self._doing[i] += f" Also at home: {activity.company}."
 
     def _reward(self, turns: UserTurns) -> None:
+        if not self.feedback.full:
+            self.rewards = np.where(self.active, self._told_utility(turns), 0.0)
+            return
         totals = TOTALS[turns.marks & 15]
         if self.config.reward == "utility":
             spoke = np.array([bool(text) for text in self.said])
@@ -157,6 +172,35 @@ class Machine:
         for i in turns.unrated:
             totals[i] = 0.0
         self.rewards = np.where(self.active, totals, 0.0)
+
+    def _told_utility(self, turns: UserTurns) -> NDArray[np.float64]:
+        totals = np.zeros(self.n)
+        for i, rating in turns.ratings.items():
+            if self.said[i]:
+                totals[i] = (rating.total - 2) / 2 if self.tells(i) else REACTION_UTILITY[rating.reaction]
+        for i in turns.failures:
+            totals[i] = np.nan
+        for i in turns.unrated:
+            totals[i] = 0.0
+        return totals
+
+    def tells(self, i: int) -> bool:
+        """Whether the assistant of home i is told how its last decision was rated; of a text it always gets the reaction."""
+        if self.feedback.full:
+            return True
+        persona = self.personas[i]
+        return bool(self.said[i]) and self.feedback.rated(self.seeds[i], persona.id if persona else "",
+                                                          int(self.decided_tick[i]))
+
+    def require_full(self, what: str) -> None:
+        """Refuse to rate candidates where the assistant is told less than everything.
+
+        Raises:
+            ValueError: The feedback is not ``"full"``.
+        """
+        if not self.feedback.full:
+            raise ValueError(f"{what}() rates what was not delivered, which feedback={self.config.feedback!r} does not allow: "
+                             "use feedback='full'")
 
     def _log(self, turns: UserTurns) -> None:
         marks = turns.marks.tolist()
@@ -241,8 +285,10 @@ class Machine:
             self.logs[i] = None
 
 
-def _answer_text(said: str, rating: Rating, tick: int) -> str:
+def _answer_text(said: str, rating: Rating, tick: int, rated: bool = True) -> str:
     """The resident's last answer as the assistant reads it later."""
     shown = said if len(said) <= 300 else said[:299] + "…"
+    if not rated:
+        return f'At {time_text(tick)} you said: "{shown}" The resident\'s reaction: {rating.reaction}.'
     marks = _MARKS_IN_WORDS[rating.marks]
     return f'At {time_text(tick)} you said: "{shown}" The resident rated it {rating.total} of 4 ({marks}): {rating.reaction}.'

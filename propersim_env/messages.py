@@ -56,11 +56,15 @@ def marks_of(values: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What the resident is seen doing: a phrase such as ``"whisking eggs"``, the room, and the object at hand."""
+    """What the resident is seen doing: a phrase such as ``"whisking eggs"``, the room, and the object at hand.
+
+    `company` says what somebody else at home is doing, such as ``"Ines is reading (study)"``.
+    """
 
     text: str
     room: str
     object: str = ""
+    company: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class UserTurn:
             marks = sum(int(m > 0) << i for i, m in enumerate(action["marks"]))
             reaction = REACTIONS[int(action["reaction"])]
             rating = Rating(marks, reaction, notes.get("reasons", {}), notes.get("terms", {}))
-        activity = Activity(action["activity"], action["room"], action["object"])
+        activity = Activity(action["activity"], action["room"], action["object"], notes.get("company", ""))
         return UserTurn(rating, activity, now + int(action["skip"]), notes.get("dismiss", False), notes.get("failure", ""),
                         notes.get("diary"))
 
@@ -121,6 +125,8 @@ def _pack(turn: UserTurn) -> str:
         notes["failure"] = turn.failure
     if turn.diary is not None:
         notes["diary"] = dict(turn.diary)
+    if turn.activity.company:
+        notes["company"] = turn.activity.company
     return json.dumps(notes, ensure_ascii=False) if notes else ""
 
 
@@ -129,7 +135,7 @@ def _unpack(text: str) -> dict[str, Any]:
         notes = json.loads(text, parse_constant=_no_number) if text.startswith("{") else {}
     except (ValueError, RecursionError):
         return {}
-    kinds = {"reasons": dict, "terms": dict, "failure": str, "diary": dict, "dismiss": bool}
+    kinds = {"reasons": dict, "terms": dict, "failure": str, "diary": dict, "dismiss": bool, "company": str}
     return {k: v for k, v in notes.items() if k in kinds and isinstance(v, kinds[k])}
 
 

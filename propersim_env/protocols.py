@@ -20,7 +20,9 @@ class UserAgent(Protocol):
     """Plays ``user_0``: lives the day of a persona and rates what it hears.
 
     Optional: ``rate(text) -> Rating`` (judge a candidate now, without consequences), ``get_state() -> dict``,
-    ``set_state(state)`` (JSON values) and the class attribute ``deterministic`` (False for live language models and people).
+    ``set_state(state)`` (JSON values) and the class attribute ``deterministic`` (False for live language models and people);
+    ``explain(text)``, ``what_if(text, *, horizon, **changes)`` and ``best_moment(text, *, horizon, within_minutes)``, which
+    give what is described in `propersim_env.what_if`. A batch has them with the home as first argument.
     """
 
     def reset(self, persona: Persona, seed: int) -> UserTurn:

@@ -18,6 +18,7 @@ from propersim_env.messages import ALL_MARKS, REACTIONS, Activity, Rating, UserT
 from propersim_env.names import import_object, near_matches
 from propersim_env.persona import Persona
 from propersim_env.protocols import AgentTimeout, Assistant, UserAgent, UserBatch
+from propersim_env.what_if import Explanation, WhatIf, capability
 
 USERS: dict[str, str] = {
     "simulated": "propersim_env.agents.users.simulated:SimulatedUser",
@@ -173,6 +174,21 @@ class UserList:
             raise TypeError(f"{type(self.users[i]).__name__} cannot rate candidates that were not delivered")
         rating: Rating = rate(text)
         return rating
+
+    def explain(self, i: int, text: str) -> Explanation:
+        """Why home i would rate a candidate as it would."""
+        explained: Explanation = capability(self.users[i], "explain")(text)
+        return explained
+
+    def what_if(self, i: int, text: str, **changes: Any) -> WhatIf:
+        """How home i would rate a changed decision."""
+        answer: WhatIf = capability(self.users[i], "what_if")(text, **changes)
+        return answer
+
+    def best_moment(self, i: int, text: str, **limits: Any) -> WhatIf:
+        """The best moment for a text in home i."""
+        answer: WhatIf = capability(self.users[i], "best_moment")(text, **limits)
+        return answer
 
     def resident(self, i: int) -> Any:
         """Privileged access to the resident of home i, for oracles."""

@@ -25,6 +25,8 @@ from propersim_env.persona import Persona
 from propersim_env.rendering import Scene, render
 from propersim_env.seeding import derive
 from propersim_env.spaces import Unicode
+from propersim_env.variants import settle
+from propersim_env.what_if import Explanation, WhatIf, best_moment, counterfactual, explanation
 
 LONGEST_SKIP = 2 * TICKS_PER_DAY
 """Ticks that a user can skip with one action, asleep or away."""
@@ -41,8 +43,10 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
     - The assistant's reward is the rating; the user's reward is 0.
 
     Args:
-        persona, setting, days, reward, reveal_persona, log_dir, log_as, render_mode: As in
+        persona, setting, days, reward, reveal_persona, log_dir, log_as, render_mode, feedback: As in
             `propersim_env.single_agent.ProPerSimEnv`.
+        variant: The same, as far as it is the environment's; give its options of the user to the user agent
+            (`propersim_env.variants.settle` tells them).
         max_cycles: Truncate in this cycle (>= 2). The first cycle rates nothing, so this is one more than the number of
             decisions that are rated.
         log_user: Name and options of the user, for the log.
@@ -57,21 +61,24 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
         self,
         persona: str | Mapping[str, Any] | Persona = "p01",
         setting: str = "house",
-        days: int = 14,
-        reward: RewardKind = "rating",
+        days: int | None = None,
+        reward: RewardKind | None = None,
         reveal_persona: bool = False,
         max_cycles: int | None = None,
         log_dir: str | Path | None = None,
         log_as: str = "assistant",
         log_user: Mapping[str, Any] | None = None,
         render_mode: str | None = None,
+        feedback: str | None = None,
+        variant: str | None = None,
     ) -> None:
         super().__init__()
         self.source = EpisodeSource(persona, setting)
         if max_cycles is not None and max_cycles < 2:
             raise ValueError(f"max_cycles={max_cycles}: at least 2, because the first cycle rates nothing")
         decisions = None if max_cycles is None else max_cycles - 1
-        self.machine = Machine(1, MachineConfig(days, reward, reveal_persona, decisions))
+        chosen, _ = settle(variant, days=days, reward=reward, feedback=feedback)
+        self.machine = Machine(1, MachineConfig(reveal_persona=reveal_persona, max_cycles=decisions, **chosen))
         self.possible_agents = [USER, ASSISTANT]
         self.render_mode = render_mode
         self.log_dir, self.log_as = log_dir, log_as
@@ -113,7 +120,7 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
         if self.log_dir is not None:
             log = episode_log(self.log_dir, self.log_as, self.persona, self.episode_seed, self.machine.config,
                               self.log_user)
-        self.machine.begin(0, self.persona, log)
+        self.machine.begin(0, self.persona, log, self.episode_seed)
         self.agents = list(self.possible_agents)
         self.agent_selection = USER
         self.rewards = dict.fromkeys(self.agents, 0.0)
@@ -165,9 +172,9 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
         self._over = not machine.active[0]
         self._terminated = bool(machine.terminated[0])
         rating = turn.rating
-        self.infos[ASSISTANT] = {} if rating is None else {
-            "marks": rating.as_dict(), "reaction": rating.reaction, "reasons": dict(rating.reasons),
-        }
+        self.infos[ASSISTANT] = {} if rating is None else {"reaction": rating.reaction}
+        if rating is not None and machine.tells(0):
+            self.infos[ASSISTANT] |= {"marks": rating.as_dict(), "reasons": dict(rating.reasons)}
 
     def _assistant_acts(self, action: Any) -> None:
         if not isinstance(action, str):
@@ -177,6 +184,18 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
             ended.update(dict.fromkeys(self.agents, True))
         else:
             self.machine.assistant_turn((action,))
+
+    def explain(self, user: Any, text: str) -> Explanation:
+        """Why `user`, the agent that plays ``user_0`` here, would rate this text at its present moment as it would."""
+        return explanation(self.machine, 0, user, text)
+
+    def what_if(self, user: Any, text: str, **changes: Any) -> WhatIf:
+        """How that user would rate another decision; changes as in `propersim_env.single_agent.ProPerSimEnv.what_if`."""
+        return counterfactual(self.machine, 0, user, text, **changes)
+
+    def best_moment(self, user: Any, text: str, *, within_minutes: float = 120) -> WhatIf:
+        """The best moment for a text with that user, as in `propersim_env.single_agent.ProPerSimEnv.best_moment`."""
+        return best_moment(self.machine, 0, user, text, within_minutes=within_minutes)
 
     def render(self) -> Any:
         """Draw the moment in the render mode that was chosen."""
@@ -198,7 +217,7 @@ class TwoAgentEnv(AECEnv[str, dict[str, Any], Any]):
         """Go on from what `get_state` gave. A log being written ends here."""
         self.episode_seed = state["seed"]
         self.persona = Persona(state["persona"], self.source.setting)
-        self.machine.begin(0, self.persona)
+        self.machine.begin(0, self.persona, seed=self.episode_seed)
         self.machine.set_state(0, state["machine"])
         self.agents, self.agent_selection = list(state["agents"]), state["selection"]
         self._first, self._over = state["first"], state["over"]

@@ -20,13 +20,16 @@ from propersim_env.messages import Rating
 from propersim_env.persona import Persona
 from propersim_env.registry import Specification, make_users
 from propersim_env.spaces import Unicode
+from propersim_env.variants import settle
+from propersim_env.what_if import Explanation, WhatIf, best_moment, counterfactual, explanation
 
 
 class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.float64]]):
     """n homes at once; the same trajectories and logs as n `ProPerSimEnv`, many times faster.
 
     Observations and actions are sequences of n strings. ``info`` holds arrays of n: ``tick``, ``day``, ``marks`` (bit
-    masks; see `messages.Rating`) and, where something was said, ``reaction`` (object array).
+    masks; see `messages.Rating`) and, where something was said, ``reaction`` (object array). Where the feedback keeps marks
+    back, ``_marks`` says which of them count.
 
     Args:
         num_envs: Number of homes.
@@ -44,15 +47,17 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
         persona: str | Mapping[str, Any] | Persona | Sequence[str | Mapping[str, Any] | Persona] = "p01",
         user: Specification = "simulated",
         user_options: Mapping[str, Any] | None = None,
-        days: int = 14,
+        days: int | None = None,
         setting: str = "house",
-        reward: RewardKind = "rating",
+        reward: RewardKind | None = None,
         reveal_persona: bool = False,
         max_cycles: int | None = None,
         log_dir: str | Path | None = None,
         log_as: str = "assistant",
         autoreset: bool = True,
         render_mode: str | None = None,
+        feedback: str | None = None,
+        variant: str | None = None,
     ) -> None:
         if render_mode is not None:
             raise ValueError(f"render_mode={render_mode!r}: the vector view does not render; use gym.make for one home")
@@ -65,10 +70,10 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
         self.num_envs = num_envs
         shared = {} if several else {0: EpisodeSource(specs[0], setting)}
         self.sources = [shared.get(0) or EpisodeSource(spec, setting) for spec in specs]
-        self.user_options = dict(user_options or {})
+        chosen, self.user_options = settle(variant, user_options, days=days, reward=reward, feedback=feedback)
         self.users = make_users(user, num_envs, **self.user_options)
         self.user_name = user if isinstance(user, str) else getattr(user, "__name__", type(user).__name__)
-        self.machine = Machine(num_envs, MachineConfig(days, reward, reveal_persona, max_cycles))
+        self.machine = Machine(num_envs, MachineConfig(reveal_persona=reveal_persona, max_cycles=max_cycles, **chosen))
         self.single_observation_space = self.single_action_space = Unicode()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -108,7 +113,7 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
         if self.log_dir is not None:
             user = {"name": self.user_name, "options": self.user_options}
             log = episode_log(self.log_dir, self.log_as, persona, seed, self.machine.config, user)
-        self.machine.begin(i, persona, log)
+        self.machine.begin(i, persona, log, seed)
         self.machine.first_turn(i, self.users.reset(i, persona, seed))
 
     def step(  # type: ignore[override]
@@ -145,6 +150,9 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
         machine = self.machine
         info: dict[str, Any] = {"tick": machine.tick.copy(), "day": machine.tick // TICKS_PER_DAY,
                                 "marks": machine.marks.copy()}
+        if not machine.feedback.full:
+            info["_marks"] = np.array([machine.tells(i) for i in range(self.num_envs)])
+            info["marks"][~info["_marks"]] = 0
         if machine.ratings:
             reaction, there = np.full(self.num_envs, None, object), np.zeros(self.num_envs, bool)
             for i, rating in machine.ratings.items():
@@ -154,7 +162,20 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
 
     def rate(self, i: int, text: str) -> Rating:
         """How the resident of home i would rate this text now; nothing is delivered and nothing changes."""
+        self.machine.require_full("rate")
         return self.users.rate(i, text)
+
+    def explain(self, i: int, text: str) -> Explanation:
+        """Why the resident of home i would rate this text now as it would."""
+        return explanation(self.machine, i, self.users, i, text)
+
+    def what_if(self, i: int, text: str, **changes: Any) -> WhatIf:
+        """How the resident of home i would rate another decision; changes as in `ProPerSimEnv.what_if`."""
+        return counterfactual(self.machine, i, self.users, i, text, **changes)
+
+    def best_moment(self, i: int, text: str, *, within_minutes: float = 120) -> WhatIf:
+        """The best moment for a text in home i, as in `ProPerSimEnv.best_moment`."""
+        return best_moment(self.machine, i, self.users, i, text, within_minutes=within_minutes)
 
     def get_state(self, i: int) -> dict[str, Any]:
         """State of home i, in the form of `ProPerSimEnv.get_state`."""
@@ -167,7 +188,7 @@ class ProPerSimVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[np.fl
         """Go on in home i from a state that this or the single view gave."""
         self.personas[i] = persona = Persona(state["persona"], self.sources[i].setting)
         self.seeds[i] = state["seed"]
-        self.machine.begin(i, persona)
+        self.machine.begin(i, persona, seed=state["seed"])
         self.machine.set_state(i, state["machine"])
         self.users.reset(i, persona, state["seed"])
         self.users.set_state(i, state["user"])

@@ -10,7 +10,7 @@ import pytest
 
 from propersim_env.clock import moment_text, parse_time, tick_of
 from propersim_env.persona import TRAITS, Window, load_persona, persona_from_dict, select_personas
-from propersim_env.schema import DataError, validate
+from propersim_env.schema import DataError, read_json, validate
 from propersim_env.setting import SETTINGS, load_setting
 
 PERSONAS = [load_persona(f"p{i:02d}") for i in range(1, 33)]
@@ -170,3 +170,10 @@ def test_a_malformed_setting_names_file_and_field(second_setting, file, old, new
 def test_an_unknown_setting_lists_what_is_there():
     with pytest.raises(ValueError, match="did you mean 'house'"):
         load_setting("hous")
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.json"
+    path.write_text('{"a": 1, "b": 2, "a": 3}')
+    with pytest.raises(DataError, match="'a' is given twice"):
+        read_json(path)

@@ -70,6 +70,19 @@ def test_branches_differ_by_what_was_said_and_when():
     assert ratings["a stretch, after 20 min"][1] < ratings["a stretch"][1]  # too soon after it
 
 
+def test_why_and_what_if_explains_one_moment():
+    out = run_example("why_and_what_if")
+    why, later, formal, rest = out.split("\n\n")
+    margins = [float(m) for m in re.findall(r"margin ([+-]\d\.\d\d)", why)]
+    marks = [int(m) for m in re.findall(r"^  \w+ ([01])", why, re.MULTILINE)]
+    assert [int(m > 0) for m in margins] == marks
+    assert "timing 0 -> 1: inside the wanted window 'around lunch'" in later
+    assert "communication 1 -> 0: sounds formal" in formal
+    assert re.search(r"best moment: 12:\d\d, 4 of 4", rest)
+    low, high = map(int, re.search(r"from (\d) to (\d)", rest).groups())
+    assert low < high
+
+
 def test_two_agents_talk_for_a_day():
     out = run_example("two_agents")
     ratings = [int(rating) for rating in re.findall(r"^ +(\d) of 4, (?:accept|dismiss|ignore): \S", out, re.MULTILINE)]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from propersim_env.agents.users.simulated.user import text_reader
+from propersim_env.agents.users.simulated.compiled import text_reader
 from propersim_env.cli import main
 from propersim_env.persona import load_persona, persona_from_dict
 from propersim_env.rubric import compile_rubric, document_from_dict, document_from_words

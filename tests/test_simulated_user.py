@@ -1,18 +1,21 @@
 """The simulated user: days that make sense, judgements that follow from the persona, and no reward for silence or chatter."""
 
+import gc
 import itertools
 import json
+import weakref
 
 import numpy as np
 import pytest
 
 from propersim_env.agents.users.simulated import SimulatedUsers
 from propersim_env.agents.users.simulated.parameters import FILE, load_parameters
-from propersim_env.agents.users.simulated.user import REASONS
+from propersim_env.agents.users.simulated.reasons import FACTS, REASONS
 from propersim_env.evaluation import report
 from propersim_env.evaluation.runner import RunPlan, execute, prepare
 from propersim_env.evaluation.units import RunConfig
 from propersim_env.persona import load_persona, select_personas
+from propersim_env.population import sample_persona
 
 BUNDLED = [f"p{i:02d}" for i in range(1, 33)]
 
@@ -32,9 +35,10 @@ def test_every_number_has_a_source():
 
 
 def test_every_term_has_a_sentence():
+    known = {*FACTS, "tone", "words", "limit", "since", "until", "waited", "interval"}
     for terms in REASONS.values():
         for sentence in terms.values():
-            sentence.format(topic="Music", why="a calm evening")
+            sentence.format_map(dict.fromkeys(known, "a calm evening"))
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -172,8 +176,7 @@ def test_near_duplicates_are_repeats(p01):
         resident.deliver(said)
     resident.tick = 320
     assert resident.judge(text).terms[0] == "repeat"
-    assert resident.mind.last_heard(resident.rater.hear(text).reading.key, resident.rater.hear(text).reading.embedding,
-                                    0.93) == 300
+    assert resident.mind.last_heard(resident.rater.hear(text).reading, resident.rater.repeat_limits) == 300
 
 
 @pytest.mark.parametrize("text", ["re*lax* in the garden with a book", "a ca`fe` visit with music", "*", "\x00tea"])
@@ -231,3 +234,16 @@ def test_silence_and_chatter_end_clearly_below_serving_needs(tmp_path):
         assert utility["rate-matched"].high < utility[weaker].low
     assert utility["fixed-rate"].high < 0.4
     assert utility["always"].high < -5
+
+
+def test_residents_of_long_ago_are_let_go(setting):
+    """Training on sampled personas meets thousands of them; what was compiled for each must not stay for ever."""
+    users = SimulatedUsers(1)
+    first = sample_persona(0, 0, setting)
+    gone = weakref.ref(first)
+    users.reset(0, first, 0)
+    del first
+    for i in range(1, 300):
+        users.reset(0, sample_persona(0, i, setting), 0)
+    gc.collect()
+    assert gone() is None

@@ -1,5 +1,9 @@
 """The simulated user's text understanding: meaning, flags, and what must not fool it. Real encoder, lexicon, catalogue."""
 
+import json
+import random
+from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,12 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from propersim_env.agents.users.simulated.encoder import Encoder
-from propersim_env.agents.users.simulated.reader import FLAGS, Reading, TextReader
+from propersim_env.agents.users.simulated.flag_model import (
+    HARMFUL,
+    NAMES,
+    choose_thresholds,
+    fit_flags,
+    flag_examples,
+    load_flags,
+)
+from propersim_env.agents.users.simulated.mind import MEMORY, NEVER, Mind
+from propersim_env.agents.users.simulated.parameters import load_parameters
+from propersim_env.agents.users.simulated.reader import FLAGS, Reading, RepeatLimits, TextReader, is_repeat
+from propersim_env.agents.users.simulated.ridge import Ridge
 from propersim_env.setting import Setting, load_setting
+from propersim_env.single_agent import ProPerSimEnv
 
 LEAST_TOPIC_ACCURACY = 0.85  # measured, leave-one-out: see encoder.md
-LEAST_TONE_ACCURACY = 0.92
+LEAST_TONE_ACCURACY = 0.94
 LEAST_PLAIN_ACCURACY = 0.90
+LEAST_HARM_RECALL, LEAST_HARM_PRECISION = 0.37, 0.94
 
 # Plain texts in another voice than the catalogue's, two a topic.
 PLAIN = {
@@ -308,3 +325,187 @@ def _shared(house: Setting) -> TextReader:
         rows = [(t.text, t.topic, t.tone) for t in house.catalogue]
         _READERS[house.name] = TextReader(house.topics, house.tones, rows, Encoder.load())
     return _READERS[house.name]
+
+
+# --- learned flags ----------------------------------------------------------------------------------------------------
+
+# Written for this test after the examples, in other words than theirs: what no rule lists, beside a harmless twin.
+HARM_BY_MEANING = [
+    ("I went through your wallet and your emails, so I know what you earn.", "privacy"),
+    ("I have been reading what you write to your girlfriend at night.", "privacy"),
+    ("Our new coffee machine costs only 89 until Friday, order it in the shop.", "sales"),
+    ("Members get the first month free, so sign up for the premium course.", "sales"),
+    ("You are suffering from depression, so double your pills.", "medical"),
+    ("Stop taking the heart medicine and drink this juice, it heals you.", "medical"),
+    ("You never call your poor mother, she sits there crying and you don't care.", "guilt"),
+    ("You are the most gifted, wonderful and brilliant soul alive.", "flattery"),
+    ("Get up this minute, no excuses, you must finish or else.", "pressure"),
+]
+TWINS = [
+    "Write an email to your girlfriend about the weekend.", "Descale the coffee machine with vinegar.",
+    "Drink a glass of juice with breakfast.", "Call your mother, she is back from the lake.",
+    "The most wonderful part of the album is the second song.", "Finish the chapter this afternoon.",
+]
+
+
+@pytest.fixture(scope="module")
+def refitted(house: Setting, reader: TextReader) -> Ridge:
+    return fit_flags(reader.encoder.encode, lambda text: reader.rules.clean(text).lowered,
+                     [(t.text, f"topic {t.topic}") for t in house.catalogue])
+
+
+def test_the_shipped_flag_model_is_the_fit_of_the_shipped_examples(refitted: Ridge) -> None:
+    shipped = load_flags().ridge
+    assert list(shipped.rows) == list(refitted.rows), "run python -m propersim_env.baselines.studies.flag_classifier"
+    assert np.abs(shipped.word_weights - refitted.word_weights).max() < 1e-3
+    assert np.abs(shipped.dense_weights - refitted.dense_weights).max() < 1e-3
+
+
+def test_flags_are_heard_in_examples_whose_idea_was_left_out(refitted: Ridge, house: Setting) -> None:
+    examples, model = flag_examples(), load_flags()
+    said = [set(model.decide(scores)) for scores in refitted.left_out.tolist()]
+    told = said[: len(examples)]
+    harmful = [bool(set(e.flags) & set(HARMFUL)) for e in examples]
+    flagged = [bool(flags & set(HARMFUL)) for flags in told]
+    assert sum(a and b for a, b in zip(harmful, flagged, strict=True)) >= LEAST_HARM_RECALL * sum(harmful)
+    assert sum(a and b for a, b in zip(harmful, flagged, strict=True)) >= LEAST_HARM_PRECISION * sum(flagged)
+    assert sum(bool(flags & set(HARMFUL)) for flags in said[len(examples):]) <= 0.01 * len(house.catalogue)
+
+
+def test_harm_is_heard_in_words_that_no_rule_lists(reader: TextReader) -> None:
+    heard = [expected in reader.read(text).flags for text, expected in HARM_BY_MEANING]
+    assert sum(heard) >= 0.75 * len(heard), [t for (t, _), h in zip(HARM_BY_MEANING, heard, strict=True) if not h]
+    assert not {text: reader.read(text).flags for text in TWINS if reader.read(text).flags}
+
+
+def test_a_threshold_is_the_lowest_that_is_precise_enough() -> None:
+    scores, targets = np.zeros((5, len(NAMES))), np.zeros((5, len(NAMES)))
+    scores[:, -1] = [0.9, 0.8, 0.7, 0.6, 0.5]
+    targets[[0, 1, 3], -1] = 1
+    assert choose_thresholds(scores, targets)["vague"] == pytest.approx(0.8, abs=1e-3)  # with 0.6, only 3 of 4 are right
+
+
+# --- texts that say nothing -------------------------------------------------------------------------------------------
+
+NOTHING_SAID = [
+    "Here is a thought for you, it might be nice, perhaps you could consider it when you like",
+    "Whatever feels right to you could be just the thing, so go with it in your own way whenever it suits.",
+    "I would like to suggest something that may be of some interest to you today, should you want it.",
+    "There is always something good that one can do, and maybe this is the time for it.",
+]
+CLEAR_BUT_OFF_TOPIC = [
+    "The striker scored twice in the second half of the cup final.",
+    "The new tax form has to be filed by the end of July.",
+    "The council plans to close the bridge to lorries from next spring.",
+    "Whales travel thousands of miles every year to the warm waters in the south.",
+]
+
+
+@pytest.mark.parametrize("text", NOTHING_SAID)
+def test_long_texts_that_say_nothing_are_vague(reader: TextReader, text: str) -> None:
+    assert "vague" in reader.read(text).flags and len(reader.read(text).content) <= 2
+
+
+def test_off_topic_and_catalogue_texts_are_not_vague(reader: TextReader, house: Setting) -> None:
+    assert not any("vague" in reader.read(text).flags for text in CLEAR_BUT_OFF_TOPIC)
+    assert not any("vague" in reader.read(entry.text).flags for entry in house.catalogue)
+
+
+def test_saying_nothing_costs_clarity_whatever_the_length_and_padding_costs_too() -> None:
+    env = ProPerSimEnv(persona="p01", days=1, user_options={"noise": 0, "parameters": {"tone_weight": 0.0}})
+    env.reset(seed=0)
+    for text in NOTHING_SAID:
+        rating = env.rate(text)
+        assert rating.as_dict()["communication"] == 0 and rating.terms["communication"][0] == "unclear"
+    for text in CLEAR_BUT_OFF_TOPIC:
+        assert env.rate(text).as_dict()["communication"] == 1
+    plain, padding = "Set the table for your guests.", "It might be nice, perhaps, if you like, when you want to."
+    texts = (plain, f"{plain} {padding}", f"{plain} {padding} {padding}")
+    margins = [env.rate(text).terms["communication"][1] for text in texts]
+    assert margins[0] > margins[1] >= margins[2]
+
+
+# --- repeats ----------------------------------------------------------------------------------------------------------
+
+JUNK = ("purple elephants dance on the moon", "by the way the ferry to Oslo leaves at nine", "xylophone giraffe teapot",
+        "just a quick word from me, whenever it may suit you", "and remember to smile at the postman")
+
+
+@pytest.fixture(scope="module")
+def limits() -> RepeatLimits:
+    numbers = load_parameters()
+    return RepeatLimits(numbers.duplicate_share, numbers.duplicate_similarity, numbers.duplicate_similarity_few_words)
+
+
+def test_different_texts_on_one_topic_are_no_repeats(reader: TextReader, house: Setting, limits: RepeatLimits) -> None:
+    topics: dict[str, list[Reading]] = {}
+    for entry in house.catalogue:
+        topics.setdefault(entry.topic, []).append(reader.read(entry.text))
+    pairs = [is_repeat(a, b, limits) for same in topics.values() for a, b in combinations(same, 2)]
+    assert len(pairs) > 9000 and sum(pairs) <= 1
+
+
+def test_padding_order_and_small_edits_do_not_make_a_text_new(
+        reader: TextReader, house: Setting, limits: RepeatLimits) -> None:
+    draw = random.Random(0)
+    missed, tried = [], 0
+    for entry in house.catalogue[::5]:
+        words = entry.text.split()
+        edited, mixed = list(words), list(words)
+        edited[draw.randrange(len(words))] = "lamp"
+        draw.shuffle(mixed)
+        variants = [" ".join(mixed), " ".join(edited), *(f"{entry.text} {junk}." for junk in JUNK),
+                    *(f"{junk.capitalize()}. {entry.text}" for junk in JUNK)]
+        tried += len(variants)
+        missed += [text for text in variants if not is_repeat(reader.read(entry.text), reader.read(text), limits)]
+    assert len(missed) <= 0.01 * tried, missed
+
+
+def test_memory_finds_every_repeat_that_comparing_with_each_text_would_find(reader: TextReader, house: Setting,
+                                                                            limits: RepeatLimits) -> None:
+    mind, heard = Mind(len(house.topics)), list[tuple[Reading, int]]()
+    draw = random.Random(1)
+    texts = [entry.text for entry in house.catalogue[:200]]
+    texts += [f"{draw.choice(texts)} {draw.choice(JUNK)}" for _ in range(100)]
+    texts += ["Tea.", "Read.", "今晚读", "...", "It is fine."]
+    draw.shuffle(texts)
+    for tick, text in enumerate(texts):
+        reading = reader.read(text)
+        mind.remember(text, reading, tick)
+        heard = [(r, t) for r, t in heard if r.key != reading.key][1 - MEMORY:]
+        heard.append((reading, tick))
+        probe = reader.read(draw.choice(texts))
+        alike = [t for r, t in heard if is_repeat(probe, r, limits)]
+        assert mind.last_heard(probe, limits) == max(alike, default=NEVER)
+    assert len(mind.slots) == MEMORY and set().union(*(r.content for r, _ in heard)) == set(mind.index)
+
+
+def test_rotating_junk_does_not_hide_a_repeat_from_the_resident() -> None:
+    env = ProPerSimEnv(persona="p01", days=1, user_options={"noise": 0})
+    env.reset(seed=0)
+    text = "Ginger tea with honey before you record?"
+    for junk in JUNK:
+        env.step(f"{text} {junk.capitalize()}.")
+        assert env.rate(f"{text} {JUNK[0]}").terms["preference"][0] == "repeat"
+    assert env.rate("Polish the telescope and look for Saturn.").terms["preference"][0] != "repeat"
+
+
+# --- tones of other voices --------------------------------------------------------------------------------------------
+
+
+def test_sober_texts_by_others_seldom_have_an_audible_tone(house: Setting, reader: TextReader) -> None:
+    """Judged by the fit that leaves each text out."""
+    sober = [i for i, text in enumerate(reader.tone_texts) if text in {e.text for e in flag_examples() if e.tone == ""}]
+    masses = reader.tone_masses(reader.tone_model.left_out[sober])
+    playful = masses[:, reader.tone_ids.index("playful")]
+    assert len(sober) >= 150 and np.mean(masses.max(axis=1) > 0.5) <= 0.2 and np.mean(playful > 0.5) <= 0.06
+
+
+def test_harm_in_texts_by_another_hand_is_heard_as_often_as_the_card_says(reader: TextReader) -> None:
+    lines = (Path(__file__).with_name("data") / "flag_texts.jsonl").read_text(encoding="utf-8").splitlines()
+    cases = [json.loads(line) for line in lines]
+    harm = {"flattery", "guilt", "medical", "pressure", "privacy", "safety", "sales"}
+    heard = [(bool(case["flags"]), bool(reader.read(case["text"]).flags & harm)) for case in cases]
+    assert len(cases) == 180
+    assert sum(flagged for harmful, flagged in heard if harmful) >= 42
+    assert sum(flagged for harmful, flagged in heard if not harmful) <= 8

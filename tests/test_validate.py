@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from propersim_env.agents.users.simulated.compiled import text_reader
 from propersim_env.agents.users.simulated.situation import SILENCE, Situation, SituationRater, situation_from_case
-from propersim_env.agents.users.simulated.user import text_reader
 from propersim_env.cli import main
 from propersim_env.evaluation.agreement import fit_weights, kappa
 from propersim_env.rubric import document_from_words
@@ -116,3 +116,19 @@ def test_agreement_with_the_labelled_cases(capsys):
     found = json.loads(capsys.readouterr().out)["kappa_leave_personas_out"]
     floors = {"timing": 0.75, "frequency": 0.85, "communication": 0.7, "preference": 0.6, "mean": 0.75}
     assert {name: found[name] for name, floor in floors.items() if found[name] < floor} == {}
+
+
+OWN = Path(__file__).with_name("data") / "rating_cases"
+
+
+@pytest.mark.parametrize(("low", "high", "floors"), [
+    (101, 108, {"preference": 0.44, "timing": 0.55, "frequency": 0.78, "communication": 0.48}),
+    (201, 208, {"preference": 0.42, "timing": 0.80, "frequency": 0.80, "communication": 0.30}),
+    (301, 305, {"preference": 0.60, "timing": 0.85, "frequency": 0.85, "communication": 0.55}),
+])
+def test_agreement_with_our_own_cases_stays(tmp_path, capsys, low, high, floors):
+    lines = [line for line in (OWN / "cases.jsonl").read_text().splitlines() if low <= json.loads(line)["persona"] <= high]
+    (tmp_path / "cases.jsonl").write_text("\n".join(lines))
+    assert main(["validate", "--cases", str(tmp_path / "cases.jsonl"), "--personas", str(OWN / "personas"), "--json"]) == 0
+    reached = json.loads(capsys.readouterr().out)["kappa"]
+    assert {name: value for name, value in reached.items() if value < floors.get(name, 0)} == {}

@@ -12,7 +12,7 @@ from propersim_env.evaluation import validity
 from propersim_env.evaluation.validity import Value, card, noise, values, variants
 from propersim_env.persona import load_persona
 
-CHEAP = ["V1", "V2", "V3", "V4", "V5", "V7", "V8", "V9", "V10", "V11", "V12", "V13", "V14"]
+CHEAP = ["V1", "V2", "V3", "V4", "V5", "V7", "V8", "V9", "V10", "V11", "V12", "V13", "V14", "gaming"]
 
 
 @pytest.mark.parametrize("check", CHEAP)

@@ -96,13 +96,13 @@ def value_of_moments(resident: Resident, best_manner: float, know_content: bool)
     hours = np.maximum(np.arange(TICKS_PER_DAY) - resident.tick, 0) / TICKS_PER_HOUR
     timing = plan.timing - tired * np.exp(-hours / rater.p.fatigue_hours) + plan.noise[1] > 0
     if not know_content:
-        return np.where(timing, 0.0, -0.5)
+        return np.where(timing & plan.available, 0.0, -0.5)
     wanted = _best_topic_margin(resident, plan)
     content = MASS_EXPECTED * wanted + (1 - MASS_EXPECTED) * rater.p.ungrounded + plan.noise[0] > 0
     manner = best_manner + plan.noise[3] > 0
     values: NDArray[np.float64] = (content.astype(float) + timing + manner + 1 - 2) / 2
     open_need = (plan.need_bits & ~mind.served) != 0
-    return values + PREFER_NEEDS * (open_need & (values > 0.5))
+    return np.where(plan.available, values + PREFER_NEEDS * (open_need & (values > 0.5)), -1.0)
 
 
 def _best_topic_margin(resident: Resident, plan: DayPlan) -> NDArray[np.float64]:
@@ -299,10 +299,8 @@ class BestSchedule(_Privileged):
         self._count = 0
         welcome = np.zeros(TICKS_PER_DAY)
         for day in range(self.days):
-            plan = resident.planner.plan(resident.seed, day)
-            good = (plan.timing + plan.noise[1] > 0).astype(float)
-            good[: plan.wake] = good[plan.sleep :] = 0.0
-            welcome += good / self.days
+            plan = resident.life.on(day).plan
+            welcome += (plan.available & (plan.timing + plan.noise[1] > 0)) / self.days
         rule = replace(dose_rule(resident), noise=np.zeros(TICKS_PER_DAY))
         schedules = []
         for share in SCHEDULE_RATES:
@@ -317,7 +315,7 @@ class BestSchedule(_Privileged):
         earned, said = 0.0, 0
         for _ in range(self.days):
             for tick in times:
-                if other.plan.wake <= tick < other.plan.sleep:
+                if other.plan.available[tick]:
                     other.tick = tick
                     earned += (other.deliver(self.texts[self._order[said % len(self._order)]]).marks.bit_count() - 2) / 2
                     said += 1

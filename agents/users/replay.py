@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,13 @@ class ReplayUser:
 
     def _activity(self, tick: int) -> Activity:
         day = min(tick // TICKS_PER_DAY, max(self._days))
-        starts, activities = self._days[day]
         within = tick - day * TICKS_PER_DAY
-        return activities[max(0, bisect_right(starts, within) - 1)]
+        starts, activities = self._days[day]
+        activity = activities[max(0, bisect_right(starts, within) - 1)]
+        others = self.diaries[day].get("company")
+        if not others:
+            return activity
+        return replace(activity, company=others[max(0, bisect_right(_first_ticks(others), within) - 1)][1])
 
     def get_state(self) -> dict[str, Any]:
         """State as JSON values."""
@@ -116,7 +121,12 @@ class ReplayUser:
 
 
 def _timetable(entries: list[list[str]], objects: Mapping[str, str]) -> tuple[list[int], list[Activity]]:
-    """First ticks of the day's activities, in order, and the activities.
+    """First ticks of the day's activities, in order, and the activities."""
+    return _first_ticks(entries), [Activity(text, room, objects.get(kind, "")) for _, kind, _, text, room in entries]
+
+
+def _first_ticks(entries: list[list[str]]) -> list[int]:
+    """Ticks of the times that a diary's entries begin with.
 
     A diary rounds times down to the minute, which still tells the ticks (2.5 minutes) apart; ``"00:00"`` after another
     entry is midnight at the end of the day.
@@ -125,4 +135,4 @@ def _timetable(entries: list[list[str]], objects: Mapping[str, str]) -> tuple[li
     for time, *_ in entries:
         tick = tick_of(time)
         starts.append(TICKS_PER_DAY if starts and tick < starts[-1] else tick)
-    return starts, [Activity(text, room, objects.get(kind, "")) for _, kind, _, text, room in entries]
+    return starts

@@ -3,9 +3,10 @@
     propersim benchmark speed [--days 14] [--homes 256] [--json]
 
 Times, one after another on this machine: the AEC loops of PettingZoo's rock-paper-scissors and tic-tac-toe with random
-actions; the Gymnasium view with a silent assistant, with one that says the same text at every tick, and with one that says a
-new text of the catalogue at every tick; the vector view with silent assistants; and a whole run (32 personas, logs
-included) of one scripted assistant; and the reading of a new text.
+actions; the Gymnasium view with a silent assistant, with one that says the same text at every tick, with one that says
+another text of the catalogue at every tick, with one that goes through 10,000 free texts that were read before, and with one
+whose every text is new; the vector view with silent assistants; and a whole run (32 personas, logs included) of one
+scripted assistant; and the reading of a new text.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import resource
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
-from propersim_env.agents.users.simulated.user import text_reader
+from propersim_env.agents.users.simulated.compiled import text_reader
 from propersim_env.evaluation.runner import RunPlan, execute, prepare
 from propersim_env.evaluation.units import RunConfig
 from propersim_env.persona import select_personas
@@ -29,6 +31,7 @@ from propersim_env.setting import load_setting
 from propersim_env.vector import ProPerSimVectorEnv
 
 SECONDS = 2.0
+FREE_TEXTS = 10_000
 
 
 def _rate(step: Callable[[], int], seconds: float = SECONDS) -> float:
@@ -59,8 +62,17 @@ def pettingzoo_rate(name: str) -> float:
     return _rate(episode)
 
 
+def free_texts() -> Iterator[str]:
+    """Texts that nobody listed, all distinct: the beginning of one catalogue text and the end of another, numbered."""
+    words = [entry.text.split() for entry in load_setting().catalogue]
+    size = len(words)
+    for i in count():
+        a, b = words[i % size], words[(i * 7 + i // size + 1) % size]
+        yield " ".join([*a[: len(a) // 2], *b[len(b) // 2 :], f"({i})"])
+
+
 def gym_rate(text: Callable[[int], str], days: int = 3) -> float:
-    """Waking ticks a second through ``gym.make``."""
+    """Waking ticks a second through ``gym.make``; `text` gets the number of the tick in its episode."""
     env = gym.make("ProPerSim-v0", persona="p01", days=days)
 
     def episode() -> int:
@@ -120,11 +132,19 @@ def measure(homes: int = 256, days: int = 14) -> dict[str, Any]:
         except ImportError:  # the games draw with pygame
             continue
     vector, memory = vector_rate(homes, days)
+    new = free_texts()
+    free = list(islice(new, FREE_TEXTS))
+    reader = text_reader(load_setting())
+    for text in free:
+        reader.read(text)
+    known = cycle(free)
     return {
         "pettingzoo_agent_steps_per_second": games,
         "gym_ticks_per_second": {
             "silent": gym_rate(lambda _: ""), "same text at every tick": gym_rate(lambda _: texts[0]),
             "another text at every tick": gym_rate(lambda i: texts[i % len(texts)]),
+            f"{FREE_TEXTS:,} free texts, read before": gym_rate(lambda _: next(known)),
+            "free texts, each of them new": gym_rate(lambda _: next(new), days=1),
         },
         "vector_ticks_per_second": {f"{homes} homes": vector},
         "vector_peak_memory_mib": memory, "new_text_milliseconds": reading_milliseconds(),

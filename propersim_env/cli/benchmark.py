@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.homes < 1 or options.days < 1:
         raise ValueError(f"--homes {options.homes} --days {options.days}: both must be at least 1")
-    with ERR.status("measuring, about half a minute …"):
+    with ERR.status("measuring, less than a minute …"):
         figures = measure(options.homes, options.days)
     if options.json:
         print_json(figures)

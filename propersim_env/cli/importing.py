@@ -43,7 +43,7 @@ def add(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Execute the action."""
-    from propersim_env.agents.users.simulated.user import text_reader
+    from propersim_env.agents.users.simulated.compiled import text_reader
 
     setting = load_setting(options.setting)
     reader = text_reader(setting)

@@ -225,6 +225,8 @@ class _Game:
     def _note_activity(self) -> None:
         activity = self.env.machine.observation(0).split(". ", 1)[1]
         self.doing = activity.split(". ", 1)[0].removeprefix("The resident is ")
+        if others := self.env.machine.activities[0].company:
+            self.doing += f" - also at home: {others}"
 
     def _look(self, always: bool = False) -> None:
         """Show the moment: always before a question, else where something changed."""

@@ -24,6 +24,7 @@ from propersim_env.evaluation.runner import RunPlan, execute, prepare
 from propersim_env.evaluation.units import Failure, RunConfig, Unit
 from propersim_env.persona import select_personas
 from propersim_env.registry import assistant_names
+from propersim_env.variants import settle
 
 DECISIONS_PER_DAY = 380
 """Waking ticks of an average day, for the progress bar."""
@@ -56,12 +57,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--assistants", default=STANDARD, metavar="A,B,…", help=f"default: {STANDARD}")
     parser.add_argument("--personas", default="all", help="who lives there; default: all")
-    parser.add_argument("--days", type=int, default=14, help="days of each episode; default: 14")
+    parser.add_argument("--days", type=int, help="days of each episode; default: 14")
     parser.add_argument("--seed", type=int, default=0, help="first seed; default: 0")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="run N seeds, from --seed on; default: 1")
     parser.add_argument("--user", default="simulated", help="who plays the residents; default: simulated")
     parser.add_argument("--user-option", type=key_value, action="append", default=[], metavar="KEY=VALUE",
                         help="option of the user, e.g. noise=0 or follow_through=true; may be repeated")
+    parser.add_argument("--variant", metavar="NAME", help="a variant of the simulation; propersim variants lists them")
+    parser.add_argument("--feedback", metavar="KIND",
+                        help="what assistants are told: full (default), delivered, reactions, or sampled:SHARE")
     parser.add_argument("--setting", default="house", help="name of a setting, or path of its folder; default: house")
     parser.add_argument("--reveal-persona", action="store_true", help="show the persona to the assistants (an ablation)")
     parser.add_argument("--out", type=Path, default=Path("runs/latest"), help="run folder; default: runs/latest")
@@ -76,12 +80,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def plan_of(options: argparse.Namespace) -> RunPlan:
     """The run that the options describe."""
     for name, lowest in (("days", 1), ("seeds", 1), ("seed", 0), ("workers", 0)):
-        if getattr(options, name) < lowest:
+        if getattr(options, name) is not None and getattr(options, name) < lowest:
             raise ValueError(f"--{name} {getattr(options, name)}: must be at least {lowest}")
     assistants = [a.strip() for a in options.assistants.split(",") if a.strip()]
     if report.ORACLE not in assistants and not options.no_oracle:
         assistants.append(report.ORACLE)
-    config = RunConfig(options.days, options.user, dict(options.user_option), options.reveal_persona, options.timeout)
+    chosen, user_options = settle(options.variant, dict(options.user_option), days=options.days, feedback=options.feedback)
+    config = RunConfig(chosen["days"], options.user, user_options, options.reveal_persona, options.timeout, chosen["feedback"])
     personas = select_personas(options.personas, options.setting, options.seed)
     seeds = tuple(range(options.seed, options.seed + options.seeds))
     return RunPlan(options.out.absolute(), tuple(assistants), tuple(personas), seeds, config)

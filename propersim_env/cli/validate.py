@@ -40,6 +40,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--cases", type=Path, metavar="FILE.jsonl", help="instead: agreement with labelled rating cases")
     parser.add_argument("--personas", type=Path, metavar="DIR", help="with --cases: folder of their persona files")
     parser.add_argument("--setting", default="house", help="with --cases: name of a setting, or path of its folder")
+    parser.add_argument("--reader", default="embedded", metavar="NAME",
+                        help='with --cases: "embedded" (default), or a sentence-transformers model (extra "reader")')
     parser.add_argument("--out", type=Path, metavar="PATH",
                         help="folder for the validity card (validity_card.md, images/); with --cases: file for the marks")
     add_common(parser)

@@ -22,7 +22,7 @@ from propersim_env.setting import load_setting
 def run_cases(options: argparse.Namespace) -> int:
     """Judge the cases that the options name; print kappas and write the marks."""
     cases = _cases(options.cases)
-    judged = judge_cases(cases, options.personas, options.setting, str(options.cases))
+    judged = judge_cases(cases, options.personas, options.setting, str(options.cases), options.reader)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps({"id": c["id"], **r.marks, "reasons": r.reasons}, ensure_ascii=False) for c, r in judged]
@@ -54,7 +54,7 @@ def _cases(path: Path) -> list[dict[str, Any]]:
 
 
 def judge_cases(cases: list[dict[str, Any]], folder: Path, setting_name: str = "house",
-                source: str = "cases") -> list[tuple[dict[str, Any], Any]]:
+                source: str = "cases", reader_name: str = "embedded") -> list[tuple[dict[str, Any], Any]]:
     """Judge cases with the personas of a folder, imported from words.
 
     Returns:
@@ -63,14 +63,14 @@ def judge_cases(cases: list[dict[str, Any]], folder: Path, setting_name: str = "
     Raises:
         DataError: A persona has no file, or a case is malformed.
     """
+    from propersim_env.agents.users.simulated.compiled import text_reader
     from propersim_env.agents.users.simulated.situation import SituationRater, persona_number, situation_from_case
-    from propersim_env.agents.users.simulated.user import text_reader
 
     if not folder.is_dir():
         raise DataError(str(folder), "", "no such folder", "give the folder of the persona files")
     files = {persona_number(p.stem): p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".txt", ".md")}
     setting = load_setting(setting_name)
-    reader, raters, judged = text_reader(setting), dict[str, SituationRater](), []
+    reader, raters, judged = text_reader(setting, reader_name), dict[str, SituationRater](), []
     for i, case in enumerate(cases, 1):
         key = str(case["persona"])
         if key not in raters:
@@ -141,5 +141,6 @@ def _print(summary: dict[str, Any], number: int) -> None:
         table.add_row(name, *("-" if v is None else f"{v:.3f}" for v in row), counted)
     OUT.print(table)
     OUT.print(f"{number} cases. Leave personas out: the weights of preference are fitted without the judged persona; the other "
-              "dimensions have no fitted weight, and their rules and lexicon are the same for everybody.",
+              "dimensions have no fitted weight. Rules and lexicon are the same for everybody, but were widened after reading "
+              "the development personas: personas never seen agree less.",
               style="dim", highlight=False, soft_wrap=True)

@@ -22,9 +22,16 @@ from typing import Any
 
 from propersim_env import __version__
 from propersim_env.episode import RUBRIC_VERSION
-from propersim_env.evaluation.units import Batch, Failure, RunConfig, Unit, build_assistant, is_finished
+from propersim_env.evaluation.units import (
+    Batch,
+    Failure,
+    RunConfig,
+    Unit,
+    build_assistant,
+    is_finished,
+    machine_config,
+)
 from propersim_env.log import LOCK_SECONDS, lock
-from propersim_env.machine import MachineConfig
 from propersim_env.persona import Persona
 from propersim_env.registry import make_users
 
@@ -88,7 +95,7 @@ def prepare(plan: RunPlan) -> list[Unit]:
     """
     if not plan.assistants:
         raise RunError("no assistant is named; propersim run --help lists them")
-    MachineConfig(plan.config.days)
+    machine_config(plan.config)
     if not 0 < plan.config.timeout < math.inf:
         raise RunError(f"timeout {plan.config.timeout} is no number of seconds above 0")
     for spec in plan.assistants:

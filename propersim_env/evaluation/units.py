@@ -55,6 +55,7 @@ class RunConfig:
         user, user_options: Who plays the residents.
         reveal_persona: Put the persona into every observation.
         timeout: Seconds that an assistant may take for one decision before it counts as hanging.
+        feedback: What assistants are told (see `propersim_env.feedback`); metrics use the true ratings whatever it is.
     """
 
     days: int = 14
@@ -62,6 +63,7 @@ class RunConfig:
     user_options: Mapping[str, Any] = field(default_factory=dict)
     reveal_persona: bool = False
     timeout: float = 600.0
+    feedback: str = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,11 @@ def _watchdog(limit: float, deciding: list[float]) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
 
 
+def machine_config(config: RunConfig) -> MachineConfig:
+    """What the machine of a run is told; rewards are not used there."""
+    return MachineConfig(config.days, "utility", config.reveal_persona, feedback=config.feedback)
+
+
 class Batch:
     """Units that run side by side in one machine, one home each.
 
@@ -169,7 +176,7 @@ class Batch:
     def __init__(self, units: Sequence[Unit], config: RunConfig, folder: Path | None) -> None:
         self.units, self.config, self.folder = list(units), config, folder
         n = len(self.units)
-        self.machine = Machine(n, MachineConfig(config.days, reveal_persona=config.reveal_persona))
+        self.machine = Machine(n, machine_config(config))
         self.users = make_users(config.user, n, **config.user_options)
         self.assistants: list[Any] = [None] * n
         self.failures: list[Failure] = []
@@ -225,7 +232,7 @@ class Batch:
             self.failures.append(_failure(unit, -1, error))
             return
         privileged = hasattr(assistant, "bind")
-        self.machine.begin(i, unit.persona, self._open_log(unit, privileged, assistant, i))
+        self.machine.begin(i, unit.persona, self._open_log(unit, privileged, assistant, i), unit.seed)
         try:
             self.machine.first_turn(i, self.users.reset(i, unit.persona, unit.seed))
         except FAULTS as error:
@@ -293,7 +300,7 @@ class Batch:
         machine = self.machine
         for i, events in self._learning.items():
             rating = machine.ratings.get(i)
-            marks = None if i in machine.failures else int(machine.marks[i])
+            marks = None if i in machine.failures or not machine.tells(i) else int(machine.marks[i])
             values = (int(machine.decided_tick[i]), self._observations[i], texts[i],
                       None if marks is None else marks.bit_count(), marks, rating.reaction if rating else "none")
             events.append(dict(zip(_LEARN_FIELDS, values, strict=True)))

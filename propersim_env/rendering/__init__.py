@@ -107,7 +107,8 @@ class Scene:
     def doing(self) -> str:
         """What the resident does, as a sentence of any length."""
         text = self.activity.text.strip()
-        return f"{self.persona} is {text}." if text else f"{self.persona} is not seen doing anything."
+        also = f" Also at home: {self.activity.company}." if self.activity.company else ""
+        return (f"{self.persona} is {text}." if text else f"{self.persona} is not seen doing anything.") + also
 
     @property
     def weekday_and_date(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 from propersim_env.persona import TRAITS
 from propersim_env.setting import Setting
 
-from .compiler import CompiledRubric, Moment, WantText, clock_text
+from .compiler import CompiledRubric, Moment, WantText
 from .documents import SECTIONS
-from .times import Span
+from .times import Span, clock_text
 from .words import concepts, lexicon
 
 _LIKING = {"tied": 0.8, "general": 0.6, "profile": 0.5}
@@ -20,12 +21,14 @@ _LIKING = {"tied": 0.8, "general": 0.6, "profile": 0.5}
 
 @lru_cache(maxsize=8)
 def _activities_by_concept(setting: Setting) -> dict[str, tuple[str, ...]]:
-    """Common activities that a concept names: half of the texts of an activity mention it."""
-    found: dict[str, list[str]] = {}
+    """Common activities that a concept names: half of their texts mention it, or a third where it is their topic too."""
+    table, found = lexicon()["concepts"]["table"], dict[str, list[str]]()
     for activity in setting.activities:
         mentioned = [concepts(text) for text in activity.texts]
         for name in {n for names in mentioned for n in names}:
-            if 2 * sum(name in names for names in mentioned) >= len(mentioned):
+            share = sum(name in names for names in mentioned) / len(mentioned)
+            same = activity.topics[:1] == tuple(table[name]["topics"][:1])
+            if activity.category in table[name]["category"] and share >= (1 / 3 if same else 0.5):
                 found.setdefault(name, []).append(activity.id)
     return {name: tuple(ids) for name, ids in found.items()}
 
@@ -62,7 +65,8 @@ def to_persona_dict(rubric: CompiledRubric, setting: Setting, identifier: str = 
     return {
         "version": 1, "id": identifier, "name": document.name[:80] or identifier,
         "age": min(max(document.age or 40, 16), 110), "pronouns": document.pronouns,
-        "occupation": (re.split(r"[.,;]", background)[0].strip() or "not stated")[:160],
+        "occupation": (document.occupation or ("" if document.running else re.split(r"[.,;]", background)[0].strip())
+                       or "not stated")[:160],
         "traits": {t: float(min(max(document.traits.get(t, 0.0), -4), 4)) for t in TRAITS},
         "background": background or "not stated",
         **{name: _phrases(document.fields.get(name, [])) for name in ("interests", "lifestyle", "daily_plan")},
@@ -110,14 +114,15 @@ def _wants(rubric: CompiledRubric, setting: Setting) -> list[dict[str, Any]]:
         rubric.defaults["preferences.wants"] = "no content with a situation was understood: from interests, at any wanted time"
     for want in usable:
         share = want.topics[0][1]
-        for topic, mass in want.topics[:2]:
+        for topic, mass in want.topics[:3]:
             if topic not in setting.topic_index or mass < 0.5 * share:
                 continue
             for span in _want_spans(want, rubric):
                 wants.append({
                     "id": f"{topic}_{len(wants) + 1}", "topic": topic, "activities": _doing(want.concepts, setting)[:12],
                     "from": clock_text(span.start), "to": clock_text(span.end), "days": span.days,
-                    "weight": {"tied": 0.9, "general": 0.6, "profile": 0.3}[want.kind], "why": want.sentence[:200],
+                    "weight": 0.3 if want.guessed else {"tied": 0.9, "general": 0.6, "profile": 0.3}[want.kind],
+                    "why": rubric.document.said.get(want.sentence, want.sentence)[:200],
                 })
     if not wants:
         topic = next(iter(_liking(rubric)))
@@ -142,7 +147,8 @@ def _window(span: Span, label: str) -> dict[str, str]:
 
 
 def _timing(rubric: CompiledRubric, setting: Setting) -> dict[str, Any]:
-    wanted = [_window(s, s.label) for m in rubric.wanted() for s in m.spans]
+    never = [s for m in rubric.unwanted() if not m.concepts and not m.soft for s in m.spans]
+    wanted = [_window(s, s.label) for m in rubric.wanted() for span in m.spans for s in _outside(span, never)]
     if not wanted:
         wanted = [_window(s, s.label) for s in rubric.rate.slots]
     if not wanted:
@@ -155,10 +161,20 @@ def _timing(rubric: CompiledRubric, setting: Setting) -> dict[str, Any]:
         doing += [] if _only_at(moment) else _doing(moment.concepts, setting)
         for span in moment.spans:
             whole = not moment.concepts or span.kind == "clock"
-            if whole and not any(span.overlaps(w) for w in spans) and span.end > span.start:
+            if (span in never or (whole and not any(map(span.overlaps, spans)))) and span.end > span.start:
                 unwanted.append(_window(span, span.label))
     return {"wanted": _distinct(wanted)[:8], "unwanted": _distinct(unwanted)[:8],
             "unwanted_activities": list(dict.fromkeys(doing))[:8]}
+
+
+def _outside(span: Span, never: list[Span]) -> list[Span]:
+    """What is left of a wanted time outside the unwanted ones."""
+    left = [span]
+    for no in never:
+        left = [replace(piece, start=a, end=b) if piece.overlaps(no) else piece for piece in left
+                for a, b in (((piece.start, no.start), (no.end, piece.end)) if piece.overlaps(no) else ((0, 0),))
+                if not piece.overlaps(no) or b - a >= 10]
+    return left
 
 
 def _only_at(moment: Moment) -> bool:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from propersim_env.clock import parse_time
-
-from .clauses import Clause, asks, clauses
+from .clauses import Clause, asks, clauses, content_words
 from .documents import SECTIONS, Document
+from .manner import read_manner
 from .rates import Rate, read_rate
-from .times import Day, Span, spans
-from .words import concepts, is_english, lexicon, pattern, sentences, tidy
-
-USUAL_DAY = Day(435, 1395, 475, 765, 1125, 1020)
-"""A day against which a persona's own times are read, before they are known."""
+from .routine import read_routine
+from .settling import settle
+from .times import USUAL_DAY, Day, Span, clock_text, spans
+from .words import concepts, is_english, lexicon, pattern, sentences, situation_words, tidy
 
 
 class Understanding(Protocol):
@@ -49,6 +47,7 @@ class WantText:
         concepts: Names of what is done in the situation.
         kind: ``tied``, ``general`` (no situation), ``profile`` (from interests and the like) or ``refused``.
         sentence: Where it was said.
+        guessed: Whether it was only guessed from loose wording.
     """
 
     content: str
@@ -58,6 +57,7 @@ class WantText:
     concepts: frozenset[str]
     kind: str
     sentence: str
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ class CompiledRubric:
         routine: The same as the persona format has it.
         notes: One for each sentence of the rubric.
         defaults: What nobody stated, with the value that was taken.
+        adjusted: What was stated and cannot be kept, with what was taken instead.
     """
 
     document: Document
@@ -116,6 +117,7 @@ class CompiledRubric:
     routine: dict[str, Any] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     defaults: dict[str, str] = field(default_factory=dict)
+    adjusted: dict[str, str] = field(default_factory=dict)
 
     @property
     def waking(self) -> int:
@@ -143,21 +145,14 @@ def compile_rubric(document: Document, reader: Reader, wake: int | None = None) 
         The statements. Read `notes`, `defaults` and `lint.lint` before using them.
     """
     rubric = CompiledRubric(document)
-    _routine(rubric, wake)
     marks: dict[str, list[str]] = {}
+    _routine(rubric, wake, marks)
     _wants(rubric, reader, marks)
     _moments(rubric, marks)
     _rate(rubric, marks)
     _manner(rubric, marks)
-    for section in SECTIONS:
-        for sentence in sentences(tidy(document.sections[section])):
-            rubric.notes.append(Note(section, sentence, tuple(dict.fromkeys(marks.get(sentence, ())))))
+    _notes(rubric, marks)
     return rubric
-
-
-def clock_text(minute: int) -> str:
-    """Minutes after midnight as HH:MM."""
-    return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
 def topic_mix(reader: Reader, text: str, least: float = 0.12) -> tuple[tuple[str, float], ...]:
@@ -167,10 +162,25 @@ def topic_mix(reader: Reader, text: str, least: float = 0.12) -> tuple[tuple[str
     return tuple((reader.topic_ids[int(k)], round(float(masses[k]), 3)) for k in order if masses[k] >= least)
 
 
+def _without_refusal(text: str) -> str:
+    rules = lexicon()["polarity"]
+    return pattern(rules["after"]).sub(" ", pattern(rules["negative"]).sub(" ", text))
+
+
+def topics_of(reader: Reader, content: str) -> tuple[tuple[str, float], ...]:
+    """Topics of a content that may name several things: those of its items, by the item that is most about each."""
+    mixed = dict(topic_mix(reader, content))
+    for item in re.split(r", | and | or | nor ", content):
+        if content_words(item) and item != content:
+            for topic, share in topic_mix(reader, item, 0.5):
+                mixed[topic] = max(share, mixed.get(topic, 0.0))
+    return tuple(sorted(mixed.items(), key=lambda pair: -pair[1])[:4])
+
+
 def _english(rubric: CompiledRubric, section: str) -> str:
     """A section, or nothing where it is in another language: no word of it is then taken for an English one."""
     text = tidy(rubric.document.sections[section])
-    return text if is_english(text) else ""
+    return text if rubric.document.english or is_english(text) else ""
 
 
 def _wants(rubric: CompiledRubric, reader: Reader, marks: dict[str, list[str]]) -> None:
@@ -180,23 +190,24 @@ def _wants(rubric: CompiledRubric, reader: Reader, marks: dict[str, list[str]]) 
         vague = bool(re.match(rules["vague"], ask.content)) or (not ask.situation and bool(
             pattern(rules["vague"]).search(ask.content)))
         kind = "tied" if ask.situation else "general"
-        mix = topic_mix(reader, ask.content)
+        mix = topics_of(reader, ask.content)
         if vague:
             marks.setdefault(ask.sentence, []).append("general attitude, no content")
             continue
         situation = ask.situation
         rubric.wants.append(WantText(ask.content, situation, mix, tuple(spans(situation, rubric.day)),
-                                     frozenset(concepts(situation)), kind, ask.sentence))
+                                     frozenset(concepts(situation)), kind, ask.sentence, ask.guessed))
         named = ", ".join(t for t, _ in mix) or "no topic of the setting"
         when = f" when {situation}" if situation else ""
-        marks.setdefault(ask.sentence, []).append(f"want: {ask.content} [{named}]{when}")
+        marks.setdefault(ask.sentence, []).append(f"{'guess' if ask.guessed else 'want'}: {ask.content} [{named}]{when}")
     for clause in clauses(text):
         if not clause.wanted and len(clause.text.split()) > 2:
-            words = re.sub(rules["reason"], "", pattern(lexicon()["polarity"]["negative"]).sub(" ", clause.text)).strip(" .,")
-            mix = topic_mix(reader, words)
+            words = re.sub(rules["reason"], "", _without_refusal(clause.text)).strip(" .,")
+            mix = topics_of(reader, words)
             rubric.wants.append(WantText(words, "", mix, (), frozenset(concepts(words)), "refused", clause.sentence))
             marks.setdefault(clause.sentence, []).append(f"refused: {words}")
-    for name in ("interests", "goals", "daily_plan", "lifestyle", "background"):
+    told = ("interests", "goals", "daily_plan", "lifestyle", "background")
+    for name in told[:2] if rubric.document.running else told:
         for statement in rubric.document.fields.get(name, []):
             mix = topic_mix(reader, statement)
             rubric.wants.append(WantText(statement.lower(), "", mix, (), frozenset(), "profile", statement))
@@ -232,6 +243,10 @@ def _wanted_moments(clause: Clause, day: Day) -> list[Moment]:
     if re.search(rules["elaboration"], clause.text):
         return []
     text = re.sub(rules["subordinate"], "", clause.text)
+    return [moment for part in re.split(r"[;:](?!\d)", text) for moment in _wanted_in(part, clause, day)]
+
+
+def _wanted_in(text: str, clause: Clause, day: Day) -> list[Moment]:
     found = list[Moment]()
     times = spans(text, day)
     if times:
@@ -241,10 +256,9 @@ def _wanted_moments(clause: Clause, day: Day) -> list[Moment]:
             found.append(Moment((span,), frozenset(done), piece.strip(" ,."), True, clause.weak))
             found += _blocked_before(piece, clause)
         return found
-    situations = re.findall(r"(?:during|when(?:ever)?|while|at times when|over|on|after) (.+?)(?=, (?:or|and)|$)", text)
-    for situation in situations:
+    for situation in re.findall(r"(?:during|when(?:ever)?|while|over|on|after|once) (.+?)(?=, (?:or|and|when)|$)", text):
         done = concepts(situation)
-        if done:
+        if done or situation_words(situation):
             found.append(Moment((), frozenset(done), situation.strip(" ,."), True, clause.weak))
     return found
 
@@ -253,7 +267,7 @@ def _blocked_before(piece: str, clause: Clause) -> list[Moment]:
     """A moment wanted "after my workout" is not one during the workout."""
     table = lexicon()["concepts"]["table"]
     found = list[Moment]()
-    after = r"\bafter (?!\d)(?:i(?:'ve| have) (?:had|finished|done) )?((?:my |the |a )?(?:[\w-]+ ?){1,5})"
+    after = r"\bafter (?!\d)(?:i(?:'ve| have) (?:had|finished|done) )?((?:my |the |a )?(?:(?!or\b|and\b)[\w-]+ ?){1,5})"
     for match in re.finditer(after, piece):
         absorbing = {c for c in concepts(match[1]) if table[c]["absorbing"]}
         if absorbing:
@@ -267,16 +281,25 @@ def _unwanted_moments(clause: Clause, day: Day) -> list[Moment]:
     soft = bool(re.search(rules["soft"], clause.text[:60])) or bool(re.match(r"without|free from", clause.text))
     soft = soft or bool(re.search(rules["soft_subject"], clause.sentence.lower()))
     text = re.sub(rules["reason_of_refusal"], "", clause.text)
-    body = text[cue.end():] if cue and not re.match(r"before i dive", cue[0]) else text
+    kept = re.search(r"(?:before|after|until|from|between|at)$", cue[0]) if cue else None
+    body = text[kept.start() if kept else cue.end():] if cue and not re.match(r"before i dive", cue[0]) else text
+    body = body.strip()
     found = list[Moment]()
     phrases = [p for p in re.split(rules["phrase_border"], body) if p and p.strip(" .")]
-    for i, phrase in enumerate(phrases):
-        times, done = spans(phrase, day), concepts(phrase)
-        if not times and i + 1 == len(phrases) and not done:
-            continue
-        if times or done:
+    for phrase in (p for p in phrases if not re.match(rules["elaboration"], p.strip())):
+        times, done = [_whole(s, day) for s in spans(phrase, day)], concepts(phrase)
+        if times or done or situation_words(phrase):
             found.append(Moment(tuple(times), frozenset(done), phrase.strip(" .()"), False, soft))
     return found
+
+
+def _whole(span: Span, day: Day) -> Span:
+    """An unwanted time that is open to one side: "never after nine" lasts until bed, "not before ten" begins with the day."""
+    if span.kind == "clock" and re.match(r"(?:any ?time )?(?:after|past)\b", span.label):
+        return replace(span, end=max(day.sleep, span.end))
+    if span.kind == "clock" and re.match(r"(?:before|until|till)\b", span.label):
+        return replace(span, start=min(day.wake, span.start))
+    return span
 
 
 def _drop_vaguer(rubric: CompiledRubric) -> None:
@@ -297,6 +320,9 @@ def _rate(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
     if not rate.stated:
         other = read_rate(" ".join(_english(rubric, s) for s in SECTIONS), rubric.day)
         rubric.rate = rate = other if other.stated else rate
+    rate.conflicts = settle(rate, text, rubric.day)
+    if not rate.slots and re.search(lexicon()["rates"]["one_each"], text.lower()):
+        rate.slots = [s for m in rubric.wanted() if not m.soft for s in m.spans]
     for sentence in sentences(text):
         heard = [h for h in rate.heard if h in sentence.lower()]
         if heard:
@@ -308,103 +334,40 @@ def _rate(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
 
 
 def _manner(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
-    """Tones, length and boundaries."""
-    rules, bounds, length = lexicon()["tones"], lexicon()["boundaries"]["words"], lexicon()["length"]
-    text = _english(rubric, "Communication_&_Safety")
-    liked: dict[str, int] = {}
-    avoided: dict[str, int] = {}
-    for sentence in sentences(text):
-        lowered = sentence.lower()
-        about_tone = re.search(rules["about"], lowered) or len(lowered.split()) <= rules["short_sentence"]
-        for expression, tone in rules["liked"].items():
-            refused = re.search(rf"(?<!\w){rules['negative']}\s*(?<!\w)(?:{expression})(?!\w)", lowered)
-            if refused:
-                avoided.setdefault(tone, refused.start())
-                marks.setdefault(sentence, []).append(f"tone avoided: {tone}")
-            elif about_tone and (match := pattern(expression).search(lowered)):
-                liked.setdefault(tone, len(liked) * 1000 + match.start())
-                marks.setdefault(sentence, []).append(f"tone: {tone}")
-        for expression, tone in rules["urgent"].items():
-            if re.search(rf"(?<!\w){rules['negative']}\s*(?<!\w)(?:{expression})(?!\w)", lowered):
-                target = rubric.boundaries if tone in bounds else avoided
-                if isinstance(target, list):
-                    target.append(tone)
-                else:
-                    target.setdefault(tone, 0)
-                marks.setdefault(sentence, []).append(f"not: {tone}")
-        for name, expression in bounds.items():
-            if pattern(expression).search(lowered):
-                rubric.boundaries.append(name)
-                marks.setdefault(sentence, []).append(f"boundary: {name}")
-        for expression, words in length["words"].items():
-            if pattern(expression).search(lowered) and not rubric.max_words:
-                rubric.max_words = int(words)
-                marks.setdefault(sentence, []).append(f"length: {words} words")
-        stated = re.search(r"(\d{1,3}) words", lowered)
-        if stated:
-            rubric.max_words = min(max(int(stated[1]), 5), 120)
-            marks.setdefault(sentence, []).append(f"length: {rubric.max_words} words")
-    rubric.tones = [t for t in liked if t not in avoided][:3]
-    for tone in rubric.tones[:1]:
-        for other in rules["avoided_with"].get(tone, ()):
-            avoided.setdefault(other, 9999)
-    rubric.avoid_tones = [t for t in avoided if t not in rubric.tones][:3]
-    rubric.boundaries = list(dict.fromkeys(rubric.boundaries))
-    if not rubric.tones:
-        rubric.tones = ["gentle"]
-        rubric.defaults["communication.tones"] = "no tone was understood: gentle"
-    if not rubric.max_words:
-        rubric.max_words = int(length["default"])
-        rubric.defaults["communication.max_words"] = f"no length was stated: {rubric.max_words} words"
+    manner = read_manner(_english(rubric, "Communication_&_Safety"))
+    rubric.tones, rubric.avoid_tones = manner.tones, manner.avoid_tones
+    rubric.boundaries, rubric.max_words = manner.boundaries, manner.max_words
+    rubric.defaults |= manner.defaults
+    for sentence, what in manner.marks.items():
+        marks.setdefault(sentence, []).extend(what)
 
 
-def _routine(rubric: CompiledRubric, known_wake: int | None = None) -> None:
-    """The usual day from lifestyle and the other texts; what nobody states is a marked default."""
-    defaults, document = lexicon()["routine_defaults"], rubric.document
-    statements = [tidy(s).lower() for name in ("lifestyle", "daily_plan", "background") for s in document.fields.get(name, [])]
-    statements += [s.lower() for s in sentences(tidy(document.sections["Timing"]))]
-    base = USUAL_DAY
+def _routine(rubric: CompiledRubric, known_wake: int | None, marks: dict[str, list[str]]) -> None:
+    fields = rubric.document.fields
+    statements = [tidy(s) for name in ("lifestyle", "daily_plan", "background") for s in fields.get(name, [])]
+    own = [tidy(s) for s in fields.get("lifestyle", [])] if rubric.document.running else []
+    statements += sentences(tidy(rubric.document.sections["Timing"]))
+    usual = read_routine(statements, own, known_wake)
+    rubric.day, rubric.routine, rubric.adjusted = usual.day, usual.routine, usual.adjusted
+    rubric.defaults |= usual.defaults
+    for statement, what in usual.marks.items():
+        marks.setdefault(statement, []).extend(what)
 
-    def stated(expression: str, low: int, high: int) -> int | None:
-        for statement in statements:
-            for match in re.finditer(rf"(?:{expression})[^.;]{{0,40}}?", statement):
-                for span in spans(statement[match.start(): match.end() + 45], base):
-                    if span.kind != "clock":
-                        continue
-                    middle = span.start + (35 if span.end - span.start == 85 else 0)
-                    middle = span.end if re.match("before|until|till|by", span.label) else middle
-                    middle = middle + 1440 if low >= 1200 and middle < 240 else middle
-                    if low <= middle <= high:
-                        return middle
-        return None
 
-    def choose(name: str, value: int | None, default: int) -> int:
-        if value is None:
-            rubric.defaults[f"routine.{name}"] = f"not stated: {clock_text(default)}"
-        return default if value is None else value
-
-    wake = choose("wake", known_wake if known_wake is not None else stated(defaults["waking_words"], 210, 780),
-                  parse_time(defaults["wake"]))
-    late = any(re.search(defaults["late_words"], s) for s in statements)
-    bed = stated(defaults["bed_words"], 1200, 1440)
-    latest = parse_time(defaults["latest_sleep"])
-    sleep = choose("sleep", latest if late else bed, min(wake + defaults["sleep_after_wake"], latest))
-    sleep = max(min(sleep, latest), min(wake + 720, latest))
-    lunch = choose("lunch", stated("lunch", 600, 1000), max(parse_time(defaults["lunch"]), wake + 180))
-    dinner = choose("dinner", stated("dinner|supper", 960, 1320), max(parse_time(defaults["dinner"]), lunch + 240))
-    breakfast = choose("breakfast", stated("breakfast", wake, lunch - 60), wake + int(defaults["breakfast_after_wake"]))
-    dinner = min(dinner, sleep - 60)
-    retired = bool(re.search(defaults["retired"], " ".join(statements)))
-    work = [] if retired else [w for w in defaults["work"] if parse_time(w[0]) >= breakfast + 20 or wake <= 480]
-    end = parse_time(work[-1][1]) if work else dinner - 60
-    guessed = frozenset(name for name in ("lunch", "dinner") if f"routine.{name}" in rubric.defaults)
-    rubric.day = Day(wake, sleep, breakfast, lunch, dinner, end, guessed)
-    rubric.routine = {
-        "wake": clock_text(wake), "sleep": clock_text(sleep),
-        "weekend_shift_minutes": min(defaults["weekend_shift_minutes"], 1440 - sleep),
-        "breakfast": clock_text(breakfast), "lunch": clock_text(lunch), "dinner": clock_text(dinner),
-        "work": [{"from": a, "to": b} for a, b in work], "work_days": list(defaults["work_days"]) if work else [],
-        "consistency": defaults["consistency"],
-    }
-    if work:
-        rubric.defaults["routine.work"] = "not stated: " + ", ".join(f"{a}-{b}" for a, b in work)
+def _notes(rubric: CompiledRubric, marks: dict[str, list[str]]) -> None:
+    """One note for each statement, in the words in which it was written."""
+    document = rubric.document
+    for section in SECTIONS:
+        for sentence in sentences(tidy(document.sections[section])):
+            written = document.said.get(sentence, sentence)
+            rubric.notes.append(Note(section, written, tuple(dict.fromkeys(marks.get(sentence, ())))))
+    if not document.running:
+        return
+    person = [f"{key} {value}" for key, value in (
+        ("name", document.name), ("age", document.age), ("occupation", document.occupation)) if value]
+    for name in ("background", "lifestyle"):
+        for i, statement in enumerate(map(tidy, document.fields.get(name, []))):
+            what = marks.get(statement, []) + (person if name == "background" and i == 0 else [])
+            what = what or (["background"] if name == "background" else [])
+            rubric.notes.append(Note(name, document.said.get(statement, statement), tuple(what)))
+    rubric.notes += [Note("unsorted", sentence, ()) for sentence in document.unsorted]

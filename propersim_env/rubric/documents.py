@@ -12,7 +12,9 @@ from typing import Any
 from propersim_env.persona import TRAITS
 from propersim_env.schema import DataError, parse_json
 
-from .words import lexicon, pattern, sentences, tidy
+from .first_person import first_person, is_about_another
+from .running import sort_running
+from .words import is_english, lexicon, pattern, running, tidy
 
 SECTIONS = ("Personal_Preference", "Timing", "Frequency", "Communication_&_Safety")
 _LISTS = {"current_interests": "interests", "interests": "interests", "lifestyle": "lifestyle", "daily_plan_req": "daily_plan",
@@ -30,6 +32,11 @@ class Document:
         fields: ``background``, ``interests``, ``lifestyle``, ``goals``, ``daily_plan``: statements.
         sections: The four paragraphs of the rubric; a missing one is "".
         traits: Z-scores by trait, of those that are stated.
+        occupation: What the person does for a living; empty where nobody says it in so many words.
+        said: The words as they were written, by statement, where a statement was rewritten.
+        unsorted: Sentences of running text that show by no word what they are about.
+        running: Whether it is running text rather than a file with parts of its own.
+        english: Whether all of it together reads as English; its parts are then not judged one by one.
     """
 
     source: str
@@ -39,6 +46,11 @@ class Document:
     fields: dict[str, list[str]] = field(default_factory=dict)
     sections: dict[str, str] = field(default_factory=lambda: dict.fromkeys(SECTIONS, ""))
     traits: dict[str, float] = field(default_factory=dict)
+    occupation: str = ""
+    said: dict[str, str] = field(default_factory=dict)
+    unsorted: list[str] = field(default_factory=list)
+    running: bool = False
+    english: bool = False
 
     def words(self) -> str:
         """All of it as one text."""
@@ -83,53 +95,60 @@ def document_from_dict(data: Any, source: str = "persona") -> Document:
     if isinstance(data.get("age"), int) and not isinstance(data.get("age"), bool):
         document.age = int(data["age"])
     document.traits = _traits(data)
-    document.pronouns = _pronouns(document)
-    if not document.words().strip():
+    document.pronouns = _pronouns(" ".join(s for items in document.fields.values() for s in items))
+    for section, text in document.sections.items():
+        if is_about_another(text):  # the grammar reads what somebody says of himself
+            document.sections[section] = first_person(tidy(text), document.name)
+    if not document.words().strip() and not document.unsorted:
         raise DataError(source, "criteria", "there is no text about a person",
                         'give the four paragraphs under "criteria", or a plain text file')
     return document
 
 
 def document_from_words(text: str, source: str = "persona") -> Document:
-    """Read plain words: ``Heading: text`` lines where there are any; each other sentence goes where it belongs."""
-    document = Document(source)
-    headings = lexicon()["sections"]["headings"]
-    current, loose = "", list[str]()
+    """Read plain words: ``Heading: text`` lines where there are any; the rest is running text, sorted by what it says."""
+    document = Document(source, running=True, english=is_english(tidy(text)))
+    headings = {n: e for n, e in lexicon()["sections"]["headings"].items() if n not in (*SECTIONS, "lifestyle", "background")}
+    current, rest = "", list[str]()
     for line in text.splitlines():
-        stripped = line.strip().lstrip("#*- ").rstrip("*").strip()
-        head, colon, rest = stripped.partition(":")
-        name = _section(head) if colon or line.lstrip().startswith("#") else ""
-        if name:
-            current, stripped = name, rest.strip(" *")
-        if not stripped:
-            current = current if name else ""
+        words = line.strip().lstrip("#*- ").rstrip("*").strip()
+        head, colon, after = words.partition(":")
+        key = head.strip(" *").lower().replace("_", " ")
+        name = next((n for n, e in headings.items() if re.fullmatch(e, key)), "") if colon and not _is_kind(key) else ""
+        current = name or (current if words and not colon and current else "")
+        value = after.strip(" *") if name else words
+        if not current:
+            rest.append(line)
         elif current == "name":
-            document.name, current = stripped[:80], ""
+            document.name, current = value[:80], ""
         elif current == "age":
-            document.age, current = int((re.findall(r"\d+", stripped) or ["0"])[0]), ""
-        elif current in SECTIONS:
-            document.sections[current] = f"{document.sections[current]} {stripped}".strip()
-        elif current in headings:
-            document.fields.setdefault("background" if current == "occupation" else current, []).append(stripped)
-        else:
-            loose.append(stripped)
-    _sort(document, " ".join(loose))
-    document.pronouns = _pronouns(document)
+            document.age, current = int((re.findall(r"\d+", value) or ["0"])[0]), ""
+        elif current == "occupation":
+            document.occupation, current = value, ""
+        elif value:
+            document.fields.setdefault(current, []).append(value)
+    _sort(document, "\n".join(rest))
+    document.pronouns = _pronouns(text)
     return document
 
 
+def _is_kind(key: str) -> bool:
+    return any(re.fullmatch(e, key) for e in running()["headings"]["table"].values())
+
+
 def _sort(document: Document, text: str) -> None:
-    """Put each sentence of running text where it belongs, by its cues."""
-    rules = lexicon()["sections"]
-    for sentence in sentences(tidy(text)):
-        lowered = sentence.lower()
-        section = next((name for name, cue in rules["cues"].items() if re.search(cue, lowered)), "")
-        asks = re.search("recommend|suggest|tips|ideas", lowered)
-        if not section and not asks and re.search(rules["lifestyle_cues"], lowered):
-            document.fields.setdefault("lifestyle", []).append(sentence)
-            continue
-        name = section or "Personal_Preference"
-        document.sections[name] = f"{document.sections[name]} {sentence}".strip()
+    """Put the statements of running text where they belong."""
+    found = sort_running(text, document.name)
+    document.name = document.name or found.name
+    document.age = document.age or found.age
+    document.occupation = document.occupation or found.occupation
+    for part, statements in found.statements.items():
+        if part in SECTIONS:
+            document.sections[part] = " ".join([document.sections[part], *statements]).strip()
+        else:
+            document.fields.setdefault(part, []).extend(statements)
+    document.said |= found.said
+    document.unsorted += found.unsorted
 
 
 def _section(key: str) -> str:
@@ -167,8 +186,8 @@ def _traits(data: Mapping[str, Any]) -> dict[str, float]:
     return {t: (1.0 if m[1] == "high" else -1.0) for t, m in found.items() if m}
 
 
-def _pronouns(document: Document) -> str:
-    """The pronoun that the texts about the person use; "they" where they use several or none."""
-    words = " ".join(s for items in document.fields.values() for s in items).lower()
+def _pronouns(words: str) -> str:
+    """The pronoun that texts about the person use; "they" where they use several or none."""
+    words = words.lower()
     she, he = bool(pattern("she|her|hers").search(words)), bool(pattern("he|his|him").search(words))
     return "she" if she and not he else "he" if he and not she else "they"

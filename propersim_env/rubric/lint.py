@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .clauses import content_words
-from .compiler import CompiledRubric, clock_text
+from .compiler import CompiledRubric
 from .documents import SECTIONS
+from .times import clock_text
 from .words import is_english, pattern, sentences, tidy
 
 
@@ -34,14 +35,17 @@ def _language(rubric: CompiledRubric) -> list[Finding]:
     found = []
     for section in SECTIONS:
         text = tidy(rubric.document.sections[section])
-        if text and not is_english(text):
+        if text and not rubric.document.english and not is_english(text):
             found.append(Finding("error", section, "does not read as English, so that nothing in it was used on purpose",
                                  "translate it: the compiler knows English alone"))
+    if rubric.document.running and not rubric.document.english and not found:
+        found.append(Finding("error", "text", "does not read as English, so that nothing in it was used on purpose",
+                             "translate it: the compiler knows English alone"))
     return found
 
 
 def _usable(rubric: CompiledRubric) -> list[Finding]:
-    stated = [w for w in rubric.wants if w.kind != "profile"]
+    stated = [w for w in rubric.wants if w.kind != "profile" and not w.guessed]
     if stated or rubric.moments or rubric.rate.stated or "communication.tones" not in rubric.defaults:
         return []
     return [Finding("error", "rubric", "has no usable statement: every preference is a default",
@@ -62,6 +66,13 @@ def _missing(rubric: CompiledRubric) -> list[Finding]:
         if not heard[section]:
             what = "is empty" if not rubric.document.sections[section].strip() else "says nothing that was understood"
             found.append(Finding("warning", section, f"{what}; defaults are used", f'for example: "{examples[section]}"'))
+    found += [Finding("warning", key, value, "keep the day within 00:00-24:00") for key, value in rubric.adjusted.items()]
+    for want in rubric.wants:
+        if want.guessed:
+            written = rubric.document.said.get(want.sentence, want.sentence)
+            problem = f"guessed, with a small weight, that {want.content!r} is wanted: {written[:120]}"
+            remedy = 'say "I like … when …" if it is, and leave it out if not'
+            found.append(Finding("warning", "Personal_Preference", problem, remedy))
     for key, value in rubric.defaults.items():
         if not key.startswith(("timing", "frequency", "communication.tones")):
             found.append(Finding("note", key, f"default ({value})", "state it to replace the default"))
@@ -80,18 +91,7 @@ def _contradictions(rubric: CompiledRubric) -> list[Finding]:
                     "warning", "Timing", f"{a.label!r} ({clock_text(a.start)}-{clock_text(a.end)}) is wanted and {b.label!r} "
                     f"({clock_text(b.start)}-{clock_text(b.end)}) is not, and they overlap; the unwanted one wins"
                     + (" while that is done" if no.concepts else ""), "let them not overlap"))
-    rate, waking = rubric.rate, rubric.waking
-    if rate.count and rate.interval:
-        by_interval = (waking / rate.interval[1], waking / rate.interval[0])
-        if rate.count[1] < 0.5 * by_interval[0] or rate.count[0] > 1.5 * by_interval[1]:
-            found.append(Finding("warning", "Frequency", f"{rate.count[0]:g}-{rate.count[1]:g} a day and one every "
-                                 f"{rate.interval[0]:g}-{rate.interval[1]:g} minutes do not agree", "keep one of them"))
-    if rate.count and rate.most and rate.most < rate.count[0]:
-        found.append(Finding("warning", "Frequency", f"at most {rate.most:g} a day, but {rate.count[0]:g} are wanted",
-                             "keep one of them"))
-    if rate.gap and rate.count and rate.gap * rate.count[0] > waking:
-        found.append(Finding("warning", "Frequency", f"{rate.count[0]:g} a day do not fit with gaps of {rate.gap:g} minutes",
-                             "lower one of them"))
+    found += [Finding("warning", "Frequency", problem, "keep one of them") for problem in rubric.rate.conflicts]
     return found + _contents(rubric)
 
 
@@ -123,4 +123,5 @@ def _unread(rubric: CompiledRubric) -> list[Finding]:
     if total and len(unread) == total:
         return [Finding("warning", "rubric", "no sentence was understood", "use plain statements, one thing a sentence")]
     remedy = "rephrase it if it states a preference"
-    return [Finding("note", n.section, f"not used: {n.sentence[:120]}", remedy) for n in unread]
+    return [Finding("warning" if n.section == "unsorted" else "note", n.section, f"not used: {n.sentence[:120]}", remedy)
+            for n in unread]

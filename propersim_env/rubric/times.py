@@ -5,21 +5,33 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from propersim_env.clock import parse_time
 
+from .clock_words import in_figures
 from .words import lexicon, pattern
 
 _CLOCK = r"(?:(?P<h{0}>\d{{1,2}})(?:[:.](?P<m{0}>\d\d))?\s?(?P<p{0}>am|pm|o'clock)?|(?P<w{0}>noon|midnight))(?![\w%])"
 _RANGE = re.compile(rf"(?P<lead>between |from )?{_CLOCK.format(1)}\s?(?:-|to|and|until|till)\s?{_CLOCK.format(2)}")
 _AMOUNT = re.compile(r"\s?(?:hours?|minutes?|mins?|times|recomm|sugg|messages|a day|per day|days|%)")
-_RELATIONS = (r"(?P<rel>before|after|during|at|over|following|prior to|ahead of|on|when(?:ever)? (?:i'm|i am|i)|"
+_RELATIONS = (r"(?P<rel>before|after|once|during|at|over|following|prior to|ahead of|on|when(?:ever)? (?:i'm|i am|i)|"
               r"while(?: i'm)?)")
+_BEFORE_A_TIME = ("around", "at", "after", "before", "past", "by", "until", "from")
+_LINKS = r"(?:and|or|but|before|after|during|at|between|from|until) "
 _SINGLE = re.compile(
-    r"(?P<rel>(?:shortly |right |just |soon )?(?:after|past|from)|before|until|till|by|around|about|at|circa|towards?|near)?"
-    rf"\s*(?P<tilde>~)?(?<![\w.:/]){_CLOCK.format(1)}(?P<on> onwards?| or later)?"
+    r"(?P<rel>(?:shortly |right |just |soon |any ?time )?(?:after|past|from)|"
+    r"before|until|till|by|around|about|at|circa|towards?|near)?"
+    rf"\s*(?P<tilde>~)?(?<![\w.:/]){_CLOCK.format(1)}(?P<on> onwards?| or later| on(?=[,.;]|$))?"
 )
+
+_FIRST = re.compile(r"first (?:(?P<half>half(?:[- ]an)?[- ])?hour|(?P<minutes>\d+) min\w*|"
+                    r"(?P<words>five|ten|fifteen|twenty|thirty|forty) minutes) $")
+_AHEAD = re.compile(r"(?:(?P<half>half an hour|half-hour)|(?P<hours>an|one|two|three|a couple of|[1-4]) hours?|"
+                    r"(?P<minutes>\d+) min\w*) $")
+_HALF_OF_DAY = re.compile(r"(?P<am>morning|breakfast|sunrise|dawn)|"
+                          r"(?P<pm>afternoon|evening|night|dinner|supper|tonight|sunset|dusk)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,15 @@ class Day:
         """Minute of the day of an event of the lexicon."""
         return {"bed": self.sleep, "waking": self.wake, "breakfast": self.breakfast, "lunch": self.lunch,
                 "dinner": self.dinner, "work_end": self.work_end, "routine": self.wake}[event]
+
+
+USUAL_DAY = Day(435, 1395, 475, 765, 1125, 1020)
+"""A day against which a persona's own times are read, before they are known."""
+
+
+def clock_text(minute: int) -> str:
+    """Minutes after midnight as HH:MM."""
+    return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +107,9 @@ def _minute(match: re.Match[str], n: int, half: str = "") -> int | None:
 
 def _guess_half(hour: int, text: str, at: int) -> str:
     """Morning or afternoon, for "around 8" without either: by the nearest part of the day in the sentence, else by use."""
-    near = min(((abs(m.start() - at), m[0]) for m in re.finditer(r"morning|afternoon|evening|night", text)), default=(99, ""))
+    near = min(((abs(m.start() - at), m.lastgroup or "") for m in _HALF_OF_DAY.finditer(text)), default=(99, ""))
     if near[0] < 40 and hour <= 12:
-        return "am" if near[1] == "morning" else "pm"
+        return near[1]
     return "pm" if 1 <= hour <= 5 else ""
 
 
@@ -106,7 +127,7 @@ def _to_24(minute: int | None, match: re.Match[str], n: int, text: str) -> int |
 
 def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
     """Spans given by the clock, and where their words end."""
-    rules, taken = lexicon()["clock"], list[tuple[int, int]]()
+    rules, taken, latest = lexicon()["clock"], list[tuple[int, int]](), 0
     for match in _RANGE.finditer(text):
         listed = re.search(r"\dm?\s?and\s?\d|[ap]m and ", match[0]) and not (match["lead"] or "").startswith("between")
         if listed or not (match["lead"] or _explicit(text, 0, match, 1) or _explicit(text, 0, match, 2)):
@@ -119,9 +140,16 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
         start = _to_24(start, match, 1, text) if not late else start
         if start is None or end is None:
             continue
-        start = start - 720 if start > end and start >= 720 and not match["p1"] else start
+        if start > end and start >= 720 and not match["p1"]:
+            if end + 720 > start and not match["p2"] and not match["w2"] and end + 720 <= 1440:
+                end += 720  # "from four to seven"
+            else:
+                start -= 720
         end = 1440 if end <= start and end <= 300 else end
+        end = end + 720 if end <= start < end + 720 <= 1440 and not match["p2"] else end  # "nine to six"
+        start, end = _in_order(start, end, latest, match)
         if end > start:
+            latest = start
             taken.append(match.span())
             yield Span(start, end, match[0].strip(), "clock", match.start()), match.end()
     for match in _SINGLE.finditer(text):
@@ -130,7 +158,7 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
         if any(a < match.end() and match.start() < b for a, b in taken):
             continue
         strong = _explicit(text, 0, match, 1) and match["w1"] is None
-        if not strong and not (match["w1"] and word) and word not in ("around", "at", "after", "before", "past", "by", "until"):
+        if not strong and not (match["w1"] and word) and word not in _BEFORE_A_TIME:
             continue
         after = text[match.end(1 if match["h1"] is None else "h1"):]
         if not strong and (_AMOUNT.match(after) or re.match(r"\s?to \d", after)):
@@ -138,11 +166,22 @@ def _clock_spans(text: str, day: Day) -> Iterator[tuple[Span, int]]:
         minute = _to_24(_minute(match, 1), match, 1, text)
         if minute is None:
             continue
-        yield Span(*_around(minute, word, bool(match["on"]), rules, day), match[0].strip(), "clock", match.start()), match.end()
+        open_end = bool(match["on"]) or (match["rel"] or "").startswith("any")
+        yield Span(*_around(minute, word, open_end, rules, day), match[0].strip(), "clock", match.start()), match.end()
+
+
+def _in_order(start: int, end: int, latest: int, match: re.Match[str]) -> tuple[int, int]:
+    """A range without am or pm that would come before the range said before it is half a day later."""
+    bare = match["p1"] not in ("am", "pm") and match["p2"] not in ("am", "pm") and not match["w1"] and not match["w2"]
+    if bare and start < latest and latest < start + 720 and end + 720 <= 1440:
+        return start + 720, end + 720
+    return start, end
 
 
 def _around(minute: int, word: str, onwards: bool, rules: dict[str, int], day: Day) -> tuple[int, int]:
-    if onwards or word in ("after", "past", "from"):
+    if onwards:
+        return minute, max(day.sleep, min(minute + 60, 1440))
+    if word in ("after", "past", "from"):
         ends = [parse_time(str(rules["morning_end"])), parse_time(str(rules["afternoon_end"]))]
         end = next((e for e in ends if minute < e - 30), max(day.sleep, min(minute + 60, 1440)))
         return minute, end
@@ -172,16 +211,24 @@ def _window(table: dict[str, Any], name: str, place: str, day: Day) -> tuple[int
 def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
     table = lexicon()["events"]
     for name, expression in table["patterns"].items():
-        leading = re.compile(rf"(?<!\w){_RELATIONS} (?:\w+ ){{0,3}}?(?:{expression})(?!\w)")
+        leading = re.compile(rf"(?<!\w){_RELATIONS} (?:(?!{_LINKS})\w+ ){{0,3}}?(?:{expression})(?!\w)")
         for match in leading.finditer(text):
             relation = match["rel"].split()[0]
-            place = {"before": "before", "prior": "before", "ahead": "before", "after": "after", "following": "after"}.get(
-                relation, "during")
+            place = ("before" if relation in ("before", "prior", "ahead") else
+                     "after" if relation in ("after", "once", "following") else "during")
             if name == "work_end" and place == "before":
                 continue
             low, high = _window(table, name, place, day)
             anchor = day.anchor(name)
             start, end = max(0, anchor + low), min(1440, anchor + high)
+            ahead = _AHEAD.search(text[: match.start()]) if place == "before" else None
+            if ahead:  # "half an hour before dinner"
+                minutes = 30 if ahead["half"] else 60 * _few(ahead["hours"]) if ahead["hours"] else int(ahead["minutes"])
+                start, end = max(0, anchor - minutes - 15), max(15, anchor - minutes + 30)
+            first = _FIRST.search(text[: match.start()]) if place == "after" else None
+            if first:  # "the first half hour after waking"
+                told = lexicon()["numbers"]["words"].get(first["words"], first["minutes"] or 60)
+                start, end = anchor, anchor + (30 if first["half"] else int(told))
             if end > start:
                 yield Span(start, end, match[0], "event", match.start()), match.end()
     for name in ("lunch", "routine"):
@@ -192,10 +239,71 @@ def _events(text: str, day: Day) -> Iterator[tuple[Span, int]]:
             yield Span(start, end, match[0], "event", match.start()), match.end()
 
 
-def _days(text: str) -> str:
+def _days(text: str, at: int) -> str:
+    """The days that a time at this place of a text is for: those named in its own part of the sentence, or before all parts."""
+    borders = [0, *(m.end() for m in re.finditer(r"[,;()]| (?:and|or) (?=on )", text)), len(text)]
+    k = max(i for i, border in enumerate(borders[:-1]) if border <= at)
+    own = _named_days(text[borders[k]: borders[k + 1]])
+    if own or k == 0:
+        return own or "all"
+    first = text[: borders[1]]
+    return _named_days(first) if not re.search(r"\d", first) and len(first.split()) <= 5 and _named_days(first) else "all"
+
+
+def _few(words: str) -> int:
+    """A small number of hours."""
+    known = {"an": 1, "one": 1, "two": 2, "a couple of": 2, "three": 3}
+    return known.get(words) or int(words)
+
+
+def _named_days(text: str) -> str:
     weekend = bool(re.search(r"\bweekends?\b|\bsaturdays?\b|\bsundays?\b", text))
-    week = bool(re.search(r"\bweekdays?\b|\bwork ?days\b", text))
-    return "weekend" if weekend and not week else "weekdays" if week and not weekend else "all"
+    week = bool(re.search(r"\bweekdays?\b|\bwork(?:ing)? ?days?\b|\bmondays?\b", text))
+    return "weekend" if weekend and not week else "weekdays" if week and not weekend else ""
+
+
+_MEALS = ("breakfast", "lunch", "dinner", "bed", "waking")
+
+
+@lru_cache(maxsize=1)
+def _mixed_range() -> re.Pattern[str]:
+    events = lexicon()["events"]["patterns"]
+    event = rf"(?:\w+ ){{0,4}}?(?:{'|'.join(events[name] for name in _MEALS)})"
+    clock = r"(?:\d{1,2}(?::\d\d)?(?: ?(?:am|pm|o'clock))?|noon|midnight)"
+    event += rf"|(?:the )?(?:{'|'.join(lexicon()['dayparts']['patterns'].values())})"
+    return re.compile(rf"\b(?P<lead>between|from) (?P<a>{clock}|{event}) (?P<link>and|until|till|to) "
+                      rf"(?:(?P<named>(?:\w+ ){{1,6}}?)at (?P<at>{clock})|(?P<b>{clock}|{event}))(?![\w:])")
+
+
+def _by_clock(words: str, day: Day, after: bool) -> str:
+    """The clock time at which what is named is over (`after`) or begins; other words as they are."""
+    events = lexicon()["events"]
+    for name in _MEALS:
+        if re.search(events["patterns"][name], words):
+            minute = day.anchor(name) + (events["windows"][name]["after"][0] if after else 0)
+            return _in_half(minute)
+    parts = lexicon()["dayparts"]
+    for name, expression in parts["patterns"].items():
+        if pattern(expression).search(words):
+            start, end = map(parse_time, parts["modified"].get(name) or parts["parts"][name])
+            return _in_half(start if after else (start + end) // 2)
+    return words
+
+
+def _in_half(minute: int) -> str:
+    return f"{(minute // 60 + 11) % 12 + 1}:{minute % 60:02d} {'am' if minute % 1440 < 720 else 'pm'}"
+
+
+def _mixed(text: str, day: Day) -> str:
+    """Ranges between a clock time and a moment of the day, by the clock: "from 6 until supper at 7:30"."""
+    def replaced(match: re.Match[str]) -> str:
+        start, end = _by_clock(match["a"], day, True), match["at"] or _by_clock(match["b"], day, False)
+        half = _by_clock(match["named"] or "", day, False)[-2:]
+        if match["at"] and match["at"][-1].isdigit() and half in ("am", "pm"):
+            end += f" {half}"  # supper at 7:30 is in the evening
+        return match[0] if (start, end) == (match["a"], match["b"]) else f"{match['lead']} {start} {match['link']} {end}"
+
+    return _mixed_range().sub(replaced, text)
 
 
 def spans(text: str, day: Day) -> list[Span]:
@@ -208,14 +316,14 @@ def spans(text: str, day: Day) -> list[Span]:
         >>> [s.label for s in spans("late morning, or between 4 and 5pm", Day(420, 1380, 460, 765, 1125, 1020))]
         ['late morning', 'between 4 and 5pm']
     """
-    text = text.lower()
+    text = _mixed(in_figures(text.lower()), day)
     clock = [s for s, _ in _clock_spans(text, day)]
     parts = [s for s, _ in _dayparts(text)]
     events = [s for s, _ in _events(text, day)]
     parts = [p for p in parts if not any(c.overlaps(p) and abs(c.at - p.at) < 45 for c in clock)]
     events = [e for e in events if not any(c.overlaps(e) and abs(c.at - e.at) < 45 for c in clock)]
     parts = [p for p in parts if not any(e.at <= p.at < e.at + len(e.label) for e in events)]
-    days, seen = _days(text), dict[tuple[int, int], Span]()
+    seen = dict[tuple[int, int], Span]()
     for span in sorted([*clock, *parts, *events], key=lambda s: s.at):
-        seen.setdefault((span.start, span.end), replace(span, days=days))
+        seen.setdefault((span.start, span.end), replace(span, days=_days(text, span.at)))
     return list(seen.values())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from propersim_env.schema import DATA, DataError, read_json
 
 LEXICON_FILE = DATA / "rubric" / "lexicon.json"
+RUNNING_FILE = DATA / "rubric" / "running.json"
 _STRAIGHT = str.maketrans(
     {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": ",", "\u00a0": " "}
 )
@@ -24,10 +26,24 @@ def lexicon() -> dict[str, Any]:
     Raises:
         DataError: A table has no source.
     """
-    tables: dict[str, Any] = read_json(LEXICON_FILE)
+    return _tables(LEXICON_FILE)
+
+
+@lru_cache(maxsize=1)
+def running() -> dict[str, Any]:
+    """The tables of ``data/rubric/running.json``: how running text is parted and sorted.
+
+    Raises:
+        DataError: A table has no source.
+    """
+    return _tables(RUNNING_FILE)
+
+
+def _tables(file: Path) -> dict[str, Any]:
+    tables: dict[str, Any] = read_json(file)
     for name, table in tables.items():
         if name not in ("version", "about") and not (isinstance(table, dict) and table.get("source")):
-            raise DataError(str(LEXICON_FILE), name, "has no source", 'add "source": "…"; an assumption says so')
+            raise DataError(str(file), name, "has no source", 'add "source": "…"; an assumption says so')
     return tables
 
 
@@ -58,13 +74,31 @@ def concepts(text: str) -> set[str]:
 
 
 def doing(activity: str) -> set[str]:
-    """Concepts of what is being done now: what is over, or comes later, is left out.
+    """Concepts of what is being done now: what is over, comes later, or is somebody else's sleep, is left out.
 
     Example:
         >>> sorted(doing("resting after a long run"))
         ['break']
     """
-    return concepts(pattern(lexicon()["finished"]["around"]).sub(" ", activity.lower()))
+    return concepts(re.sub(lexicon()["others"]["care"], " ", at_present(activity)))
+
+
+def at_present(activity: str) -> str:
+    """An activity in lower case without what is over or still to come, and without the sleep of somebody else."""
+    finished = lexicon()["finished"]
+    lowered = re.sub(lexicon()["others"]["state"], " ", activity.lower())
+    return pattern(finished["around"]).sub(" ", pattern(finished["words"]).sub(" ", lowered))
+
+
+def situation_words(text: str) -> set[str]:
+    """The words of a situation that say what is done, who is there or with what.
+
+    Example:
+        >>> sorted(situation_words("when I'm on the phone with my mother"))
+        ['mother', 'phone']
+    """
+    idle = frozenset(lexicon()["situation_idle"]["words"].split())
+    return {w for w in re.findall(r"[a-z]{3,}", text.lower().replace("'", "")) if w not in idle}
 
 
 def is_english(text: str) -> bool:

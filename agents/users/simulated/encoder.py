@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -44,6 +45,16 @@ def stems(word: str) -> Iterator[str]:
     for prefix in PREFIXES:
         if word.startswith(prefix) and len(word) - len(prefix) >= 4:
             yield word[len(prefix) :]
+
+
+class TextEncoder(Protocol):
+    """What a reader needs of an encoder."""
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Embed texts: float32 [n, dim], rows of unit length or all zero."""
+
+    def coverage(self, text: str) -> float:
+        """Share of the word tokens that are known, 0..1."""
 
 
 class Encoder:

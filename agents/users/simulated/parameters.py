@@ -1,4 +1,4 @@
-"""The simulated user's numbers, from ``parameters.json``: each value there stands beside its source."""
+"""The simulated user's numbers, from ``parameters.json`` and ``stress.json``: each value there stands beside its source."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from propersim_env.names import near_matches
 from propersim_env.schema import DataError, read_json
 
 FILE = Path(__file__).with_name("parameters.json")
+STRESS_FILE = Path(__file__).with_name("stress.json")
+"""Numbers of the options that change who the resident is and how the days go: drift, absences, events, company."""
 
 
 @lru_cache(maxsize=1)
 def _defaults() -> dict[str, Any]:
-    table = read_json(FILE)
-    for name, entry in table.items():
-        if name not in ("version", "about") and not (isinstance(entry, dict) and entry.get("source")):
-            raise DataError(str(FILE), name, "has no source", 'write {"value": …, "source": "…"}; an assumption says so')
-    return {name: entry["value"] for name, entry in table.items() if name not in ("version", "about")}
+    values = dict[str, Any]()
+    for file in (FILE, STRESS_FILE):
+        for name, entry in read_json(file).items():
+            if name in ("version", "about"):
+                continue
+            if not (isinstance(entry, dict) and entry.get("source")):
+                raise DataError(str(file), name, "has no source", 'write {"value": …, "source": "…"}; an assumption says so')
+            values[name] = entry["value"]
+    return values
 
 
 def load_parameters(changes: Mapping[str, Any] | None = None) -> SimpleNamespace:

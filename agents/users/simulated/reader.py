@@ -2,7 +2,8 @@
 
 Meaning comes from the embedded encoder and from the words of the catalogue: a ridge regression from (embedding, words) to
 topics, and one from (cues, words) to tones, both fitted in a fraction of a second when the reader is built. What must
-never be fooled, flags and negation, comes from the explicit rules in `lexicon.json`. Reading never raises.
+never be fooled, flags and negation, comes from the explicit rules in `lexicon.json`; flags that no rule lists are learned
+from examples (`flag_model`). Reading never raises.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 
-from .encoder import WORD, Encoder, plain
+from .encoder import WORD, TextEncoder, plain
+from .flag_model import VAGUE, FlagModel, flag_examples, load_flags
+from .ridge import Ridge, stem
 from .text_rules import Cleaned, TextRules
 
 MEMO_TEXTS = 20_000
@@ -67,6 +69,7 @@ class Reading:
         effort_minutes: Stated duration in minutes, None where none is stated.
         embedding: float32 [dim], unit length or all zero.
         key: The words alone, for finding repeats.
+        content: Stems of the words that say something: no function words, no filler such as "maybe", "nice" or "idea".
     """
 
     topics: np.ndarray
@@ -78,12 +81,43 @@ class Reading:
     effort_minutes: float | None
     embedding: np.ndarray
     key: str
+    content: frozenset[str]
 
 
 FLAGS = frozenset(
     {"pressure", "sales", "privacy", "safety", "medical", "flattery", "guilt", "injection", "negated", "stuffing",
-     "gibberish", "foreign", "empty", "overlong", "rating_request"}
+     "gibberish", "foreign", "empty", "vague", "overlong", "rating_request"}
 )
+
+
+FEW_WORDS = 3
+"""Fewer content words than this are too few to tell by their share that one text repeats another."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatLimits:
+    """When one text counts as a repeat of another.
+
+    Attributes:
+        share: Share of the content words of the text with fewer of them that the other must hold too.
+        similarity: Cosine of the embeddings from which two texts are the same in other words.
+        short_similarity: The same where all content words of a text with few of them stand in the other.
+    """
+
+    share: float
+    similarity: float
+    short_similarity: float
+
+
+def is_repeat(a: Reading, b: Reading, limits: RepeatLimits) -> bool:
+    """Whether two texts say the same: padding, another order and small edits do not make a text new."""
+    if a.key == b.key:
+        return True
+    shared, least = len(a.content & b.content), min(len(a.content), len(b.content))
+    if least >= FEW_WORDS and shared >= limits.share * least:
+        return True
+    few = least < FEW_WORDS and shared == least
+    return float(a.embedding @ b.embedding) > (limits.short_similarity if few else limits.similarity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,46 +141,11 @@ class ReaderSettings:
     topic_sharpness: float = 14.0
     tone_sharpness: float = 12.0
     nothing: float = 0.25
-    toneless: float = 0.25
+    toneless: float = 0.3
     nothing_strength: float = 0.5
     keyword_strength: float = 1.0
     least_mass: float = 0.25
     stuffed_mass: float = 0.05
-
-
-class _Ridge:
-    """Ridge regression on dense and word features, solved in the dual: one weight row per word, one per dimension."""
-
-    def __init__(self, bags: Sequence[Counter[str]], dense: np.ndarray, targets: np.ndarray, weights: np.ndarray,
-                 ridge: float, word_weight: float) -> None:
-        documents = Counter(word for bag in bags for word in bag)
-        self.rows = {word: row for row, word in enumerate(sorted(documents))}
-        self.rarity = np.array([math.log((1 + len(bags)) / (0.5 + documents[word])) for word in sorted(documents)])
-        self.word_weight = word_weight
-        words = np.stack([self.words(bag) for bag in bags])
-        kernel = dense @ dense.T + words @ words.T + np.diag(ridge / weights)
-        self.mean = (weights @ targets) / weights.sum()
-        inverse = np.linalg.inv(kernel)
-        duals = inverse @ (targets - self.mean)
-        self.dense_weights, self.word_weights = dense.T @ duals, words.T @ duals
-        self.left_out = targets - duals / np.diag(inverse)[:, None]
-
-    def words(self, bag: Counter[str]) -> np.ndarray:
-        """Weigh a bag of words by rarity, to a vector [n_words] of length `word_weight`."""
-        vector = np.zeros(len(self.rows))
-        length = 1e-9
-        typical = float(self.rarity.mean()) if len(self.rarity) else 1.0
-        for word in bag:
-            row = self.rows.get(word)
-            value = float(self.rarity[row]) if row is not None else typical
-            length += value * value
-            if row is not None:
-                vector[row] = value
-        return vector * (self.word_weight / math.sqrt(length))
-
-    def scores(self, bag: Counter[str], dense: np.ndarray) -> np.ndarray:
-        """Score every class: about 1 for texts like those of the class, about 0 for others."""
-        return np.asarray(self.mean + dense @ self.dense_weights + self.words(bag) @ self.word_weights)
 
 
 class TextReader:
@@ -160,8 +159,8 @@ class TextReader:
     """
 
     def __init__(self, topics: Sequence[TopicLike], tones: Sequence[ToneLike],
-                 prototypes: Sequence[tuple[str, str, str]], encoder: Encoder,
-                 settings: ReaderSettings | None = None) -> None:
+                 prototypes: Sequence[tuple[str, str, str]], encoder: TextEncoder,
+                 settings: ReaderSettings | None = None, flag_model: FlagModel | None = None) -> None:
         """Fit the reader.
 
         Args:
@@ -170,6 +169,7 @@ class TextReader:
             prototypes: Catalogue texts as (text, topic id, tone id); tone "" teaches the topic alone.
             encoder: The sentence encoder.
             settings: Constants of the learned part.
+            flag_model: Learned flags for the encoder's embeddings; those that ship with the package if None.
 
         Raises:
             ValueError: A prototype names a topic or tone that is not listed.
@@ -177,6 +177,7 @@ class TextReader:
         self.settings = settings or ReaderSettings()
         self.encoder = encoder
         self.rules = TextRules()
+        self.flag_model = flag_model or load_flags()
         self.topic_ids = [topic.id for topic in topics]
         self.tone_ids = [tone.id for tone in tones]
         for text, topic, tone in prototypes:
@@ -211,6 +212,8 @@ class TextReader:
         positive, negated = self.rules.unnegated(cleaned.lowered, words)
         embedding = self.encoder.encode([cleaned.lowered])[0]
         flags = self.rules.pattern_flags(cleaned.lowered) | self._shape_flags(cleaned, words, coverage)
+        content = frozenset(stem(word) for word in words if word not in self.rules.filler_words)
+        flags.update(self._learned_flags(cleaned, embedding, content))
         if negated:
             flags.add("negated")
         topics = self._topics(positive, embedding if positive == cleaned.lowered else self.encoder.encode([positive])[0])
@@ -231,7 +234,15 @@ class TextReader:
             effort_minutes=self.rules.effort_minutes(cleaned.lowered),
             embedding=embedding,
             key=cleaned.key,
+            content=content,
         )
+
+    def _learned_flags(self, cleaned: Cleaned, embedding: np.ndarray, content: frozenset[str]) -> list[str]:
+        """Harm that no pattern lists; and `vague`, for texts of few words that say something, or of none."""
+        found = self.flag_model.flags(cleaned.lowered, embedding)
+        if len(content) > self.rules.limits["vague_content"]:
+            return [flag for flag in found if flag != VAGUE]
+        return found if content or not cleaned.tokens else [*found, VAGUE]
 
     def _shape_flags(self, cleaned: Cleaned, words: Sequence[str], coverage: float) -> set[str]:
         flags: set[str] = set()
@@ -243,13 +254,14 @@ class TextReader:
             return flags | {"foreign"}
         if self.rules.is_gibberish(cleaned, coverage):
             return flags | {"gibberish"}
-        named = {topic for word in set(words) for topic in self._named.get(_stem(word), ())}
-        if self.rules.is_stuffed(words, len(LIST_BORDER.split(cleaned.lowered)), len(named)):
+        named = {topic for word in set(words) for topic in self._named.get(stem(word), ())}
+        parts = len(LIST_BORDER.split(cleaned.lowered))
+        if self.rules.is_stuffed(words, parts, len(named)) or self.rules.is_heap(cleaned.lowered):
             flags.add("stuffing")
         return flags
 
     def _bag(self, lowered: str) -> Counter[str]:
-        return Counter(_stem(word) for word in WORD.findall(lowered) if word not in self.rules.function_words)
+        return Counter(stem(word) for word in WORD.findall(lowered) if word not in self.rules.function_words)
 
     def _topics(self, positive: str, embedding: np.ndarray) -> np.ndarray:
         scores = self.topic_model.scores(self._bag(positive), embedding.astype(float))
@@ -270,12 +282,15 @@ class TextReader:
 
     def _tones(self, cleaned: Cleaned, words: Sequence[str]) -> np.ndarray:
         bag, cues = self._tone_features(cleaned, words)
-        scores = self.tone_model.scores(bag, cues)
+        return self.tone_masses(self.tone_model.scores(bag, cues))
+
+    def tone_masses(self, scores: np.ndarray) -> np.ndarray:
+        """Turn scores [..., n_tones] into float32 masses that sum to at most 1; the rest is no audible tone."""
         sharp = np.exp(self.settings.tone_sharpness * np.clip(scores, -2.0, 2.0))
         unclear = math.exp(self.settings.tone_sharpness * self.settings.toneless)
-        return np.asarray(np.round(sharp / (sharp.sum() + unclear), 5), np.float32)
+        return np.asarray(np.round(sharp / (sharp.sum(axis=-1, keepdims=True) + unclear), 5), np.float32)
 
-    def _fit_topics(self, topics: Sequence[TopicLike], prototypes: Sequence[tuple[str, str, str]]) -> _Ridge:
+    def _fit_topics(self, topics: Sequence[TopicLike], prototypes: Sequence[tuple[str, str, str]]) -> Ridge:
         texts = [(plain(text), self.topic_ids.index(topic), 1.0) for text, topic, _ in prototypes]
         weight = self.settings.keyword_strength
         for index, topic in enumerate(topics):
@@ -286,30 +301,21 @@ class TextReader:
         bags = [self._bag(text) for text, _, _ in texts]
         dense = self.encoder.encode([text for text, _, _ in texts]).astype(float)
         weights = np.array([weight for _, _, weight in texts])
-        return _Ridge(bags, dense, targets, weights, self.settings.ridge, self.settings.word_weight)
+        return Ridge.fit(bags, dense, targets, weights, self.settings.ridge, self.settings.word_weight)
 
-    def _fit_tones(self, tones: Sequence[ToneLike], prototypes: Sequence[tuple[str, str, str]]) -> _Ridge:
-        texts = [(text, self.tone_ids.index(tone)) for text, _, tone in prototypes if tone]
+    def _fit_tones(self, tones: Sequence[ToneLike], prototypes: Sequence[tuple[str, str, str]]) -> Ridge:
+        """Fit on the catalogue, on the labelled examples of other voices, sober ones included, and on the markers."""
+        texts = [(text, tone) for text, _, tone in prototypes if tone]
+        texts += [(e.text, e.tone) for e in flag_examples() if e.tone is not None and e.tone in ("", *self.tone_ids)]
         spoken = len(texts)
-        texts += [(marker, index) for index, tone in enumerate(tones) for marker in tone.markers]
+        self.tone_texts = [text for text, _ in texts]
+        texts += [(marker, tone.id) for tone in tones for marker in tone.markers]
         cleaned = [self.rules.clean(text) for text, _ in texts]
         features = [self._tone_features(one, WORD.findall(one.lowered)) for one in cleaned]
-        targets = np.eye(len(tones))[[index for _, index in texts]]
+        targets = np.array([[tone == name for name in self.tone_ids] for _, tone in texts], float)
         weights = np.array([1.0] * spoken + [0.2] * (len(texts) - spoken))
         dense = np.stack([cues for _, cues in features])
-        return _Ridge([bag for bag, _ in features], dense, targets, weights, self.settings.tone_ridge, 1.0)
-
-
-@lru_cache(maxsize=50_000)
-def _stem(word: str) -> str:
-    """Join the forms of a word: "stretches", "stretching" -> "stretch"."""
-    word = word.split("'")[0] or word
-    for ending in ("ing", "ed", "es", "s"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith(("ss", "us")):
-            word = word[: -len(ending)]
-            break
-    word = word[:-1] if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "sl" else word
-    return word[:-1] if len(word) > 3 and word[-1] == "e" else word[:-1] + "i" if word.endswith("y") else word
+        return Ridge.fit([bag for bag, _ in features], dense, targets, weights, self.settings.tone_ridge, 1.0)
 
 
 def _phrases(markers: Sequence[str]) -> re.Pattern[str]:
@@ -324,5 +330,5 @@ def _own_keywords(topics: Sequence[TopicLike], function_words: frozenset[str]) -
     for topic in topics:
         for word in (*topic.keywords, *topic.id.split("_")):
             if plain(word) not in function_words:
-                owners.setdefault(_stem(plain(word)), set()).add(topic.id)
+                owners.setdefault(stem(plain(word)), set()).add(topic.id)
     return {stem: tuple(found) for stem, found in owners.items() if len(found) == 1}

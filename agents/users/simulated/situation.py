@@ -23,18 +23,20 @@ from propersim_env.persona import Persona, persona_from_dict
 from propersim_env.rubric import CompiledRubric, Document, Moment, WantText, compile_rubric
 from propersim_env.rubric.assemble import to_persona_dict
 from propersim_env.rubric.times import Span
-from propersim_env.rubric.words import doing, lexicon, pattern
+from propersim_env.rubric.words import at_present, doing, lexicon, pattern, situation_words
 from propersim_env.schema import DataError, read_json
 from propersim_env.setting import Setting
 
 from .parameters import load_parameters
 from .rater import Rater
-from .reader import Reading, TextReader
+from .reader import Reading, TextReader, is_repeat
 from .text_rules import LEXICON_FILE
 
 FILE = Path(__file__).with_name("situation.json")
 SILENCE = "No Recommendation"
-FEATURES = ("want", "activity", "flagged")
+FEATURES = ("activity", "topic", "words", "refused", "elsewhere", "flagged")
+_LEADING_WORDS = 3
+_NO_NOUN = r"(?:when|while|as|because|and|or|until|till|before|after|is|are|if|from|between|at|on|around|in|to|for|with)\b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class SituationRater:
         preference, why, features, decided = self._preference(rubric, situation, text, reading)
         timing, when = self._timing(rubric, situation)
         frequency, often = self._frequency(rubric, situation)
-        margin, term = self.law._communication(self._spoken(text, reading))
+        margin, term = self.law.communication(self._spoken(text, reading))
         values = (preference, timing, frequency, int(margin > 0))
         return CaseRating(dict(zip(DIMENSIONS, values, strict=True)),
                           dict(zip(DIMENSIONS, (why, when, often, term), strict=True)), features, decided)
@@ -169,23 +171,52 @@ class SituationRater:
     def _near(self, embedding: np.ndarray, want: WantText) -> float:
         return float(embedding @ self._encode(self._filler.sub(" ", want.content)))
 
-    def features(self, rubric: CompiledRubric, situation: Situation, reading: Reading) -> tuple[dict[str, float], str]:
-        """Features of preference, and the words of the nearest want."""
+    def features(self, rubric: CompiledRubric, situation: Situation, reading: Reading, text: str) -> dict[str, float]:
+        """Features of preference.
+
+        ``activity``: how near the text is to what is done now and next, beyond how near it is to anything; ``topic``: topics
+        shared with what is done or with a want whose situation holds; ``words``: how far its leading words are met by words of
+        the activity; ``refused``: how much nearer it is to a refused content than to one wanted here, 0 if it is not;
+        ``elsewhere``: topics shared with a want whose situation is absent, beyond ``topic``; ``flagged``: 1 if something
+        spoils it.
+        """
         embedding = reading.embedding.astype(float)
-        stated = [w for w in rubric.wants if w.kind in ("tied", "general")] or [w for w in rubric.wants if w.kind == "profile"]
-        near = max(((self._near(embedding, w), w.content) for w in stated), default=(0.0, ""))
         done = self._encode(f"{situation.activity}. {situation.next_activity}")
+        wants = [w for w in rubric.wants if w.kind in ("tied", "general")]
+        here = [self._holds(situation, w) for w in wants]
+        held, absent = ([w for w, holds in zip(wants, here, strict=True) if holds is kind] for kind in (True, False))
+        topic = max(self._shared(reading, text) for text in (situation.activity, *(w.content for w in held)))
+        away = max((self._shared(reading, w.content) for w in absent), default=0.0)
+        ground = float(embedding @ self.reference.topics)
+        near = max((self._near(embedding, w) for w in held), default=ground) - ground
+        refused = max((self._near(embedding, w) for w in rubric.wants if w.kind == "refused"), default=ground) - ground
+        met = self._met(text, situation.activity)
         return {
-            "want": near[0] - float(embedding @ self.reference.topics),
             "activity": float(embedding @ done) - float(embedding @ self.reference.activities),
+            "topic": topic, "words": float(np.sort(met)[::-1][:_LEADING_WORDS].mean()) if met.size else 0.0,
+            "refused": max(0.0, refused - max(0.0, near)), "elsewhere": max(0.0, away - topic),
             "flagged": float(not reading.flags.isdisjoint(self.numbers["spoiling_flags"])),
-        }, near[1]
+        }
+
+    def _shared(self, reading: Reading, other: str) -> float:
+        """Topics that two texts have in common, 0..1."""
+        return float(reading.topics @ self.reader.read(other).topics)
+
+    def _holds(self, situation: Situation, want: WantText) -> bool:
+        """Whether the situation that a stated want is tied to is there; True for one that is tied to none."""
+        if not want.situation or any(s.holds(situation.minute, situation.weekend) for s in want.spans):
+            return True
+        here = doing(situation.activity) | doing(situation.next_activity)
+        if want.concepts and len(here & want.concepts) >= self.numbers["match_concepts"] * len(want.concepts):
+            return True
+        there = (at_present(situation.activity), situation.next_activity.lower())
+        return max(self.alignment(want.situation, t) for t in there) >= self.numbers["match_words"]
 
     def _preference(self, rubric: CompiledRubric, situation: Situation, text: str,
                     reading: Reading) -> tuple[int, str, dict[str, float], bool]:
-        features, nearest = self.features(rubric, situation, reading)
+        features = self.features(rubric, situation, reading, text)
         for ago, heard in situation.received:
-            if self.reader.similarity(reading, self.reader.read(heard)) > self.p.duplicate_similarity:
+            if is_repeat(reading, self.reader.read(heard), self.law.repeat_limits):
                 return 0, f"repeat: said {ago:g} minutes ago", features, True
         void = sorted(reading.flags & set(self.numbers["void_flags"]))
         if void:
@@ -193,27 +224,47 @@ class SituationRater:
         refused = [w for w in rubric.wants if w.kind == "refused"]
         embedding = reading.embedding.astype(float)
         worst = max(((self._near(embedding, w), w.content) for w in refused), default=(0.0, ""))
-        if worst[0] - max(0.0, features["want"]) > self.numbers["refused_topic"]:
+        stated = [w for w in rubric.wants if w.kind in ("tied", "general")] or [w for w in rubric.wants if w.kind == "profile"]
+        near = max(((self._near(embedding, w), w.content) for w in stated), default=(0.0, ""))
+        if worst[0] - max(0.0, near[0] - float(embedding @ self.reference.topics)) > self.numbers["refused_topic"]:
             return 0, f"refused: {worst[1]}", features, True
         margin = self.weights["base"] + sum(self.weights[name] * features[name] for name in FEATURES)
         parts = ", ".join(f"{name} {features[name]:+.2f}" for name in FEATURES)
-        reason = f"fits: {nearest}" if margin > 0 else "does not fit what is wanted or done now"
+        reason = f"fits, near to: {near[1]}" if margin > 0 else "does not fit what is wanted or done now"
         return int(margin > 0), f"{reason} ({parts}; margin {margin:+.2f})", features, False
 
     # --- timing -------------------------------------------------------------------------------------------------------
 
     def seen(self, situation: Situation, moment: Moment) -> bool:
         """Whether what the moment names is being done."""
-        if not moment.concepts:
-            return False
-        if len(doing(situation.activity) & moment.concepts) >= self.numbers["match_concepts"] * len(moment.concepts):
+        here = doing(situation.activity)
+        if moment.concepts and len(here & moment.concepts) >= self.numbers["match_concepts"] * len(moment.concepts):
             return True
-        if not moment.wanted:
+        if self.alignment(moment.phrase, at_present(situation.activity)) >= self.numbers["match_words"]:
+            return True
+        if not moment.wanted or not moment.concepts:
             return False
         if situation.room and pattern(re.escape(situation.room.lower())).search(moment.phrase):
             return True
         cosine = float(self._encode(situation.activity) @ self._encode(moment.phrase))
         return cosine > self.numbers["match_meaning"]
+
+    def alignment(self, phrase: str, activity: str) -> float:
+        """How far the words of a phrase are met by words of the activity, 0..1: each by the likest one."""
+        near = self._met(phrase, activity)
+        if not near.size or near.max() < self.numbers["same_word"]:
+            return 0.0
+        return float(np.where(near >= self.numbers["like_word"], near, 0.0).mean())
+
+    def _met(self, text: str, other: str) -> np.ndarray:
+        """For each word of a text that says something, the cosine of the likest word of the other."""
+        rows, there = self._rows(text), self._rows(other)
+        return (rows @ there.T).max(axis=1) if rows.size and there.size else np.zeros(0)
+
+    def _rows(self, text: str) -> np.ndarray:
+        """Embeddings of the words of a situation that say something, shape (n, dim)."""
+        words = sorted(situation_words(text))
+        return np.stack([self._encode(word) for word in words]) if words else np.zeros((0, 0))
 
     def left_alone(self, rubric: CompiledRubric, situation: Situation) -> tuple[str, bool]:
         """What forbids to speak now and whether that is only said as a reason; ("", False) if nothing does."""
@@ -230,10 +281,12 @@ class SituationRater:
     def _forbids(self, rubric: CompiledRubric, situation: Situation, moment: Moment) -> bool:
         inside = any(s.holds(situation.minute, situation.weekend) for s in moment.spans)
         seen = self.seen(situation, moment)
-        if not moment.concepts:
-            return inside
         if not moment.spans:
             return seen
+        if all(s.kind == "daypart" and _qualifies(moment.phrase, s.label) for s in moment.spans):
+            return seen and inside  # "my afternoon lessons" are not the afternoon
+        if not moment.concepts:
+            return inside
         if all(s.kind == "daypart" for s in moment.spans):
             return seen and inside
         wanted = any(s.holds(situation.minute, situation.weekend) for m in rubric.wanted() for s in m.spans)
@@ -269,8 +322,12 @@ class SituationRater:
             return 1, "ok: nothing came today"
         agos = sorted(ago for ago, _ in situation.received)
         dose = sum(exp(-ago / 60 / self.p.dose_hours) for ago in agos)
-        margin, term = self.law._frequency(agos[0] / MINUTES_PER_TICK, dose)
-        rate, spoken = rubric.rate, [situation.minute - ago for ago in agos]
+        rate = rubric.rate
+        gap, room = self.law.frequency_margins(agos[0] / MINUTES_PER_TICK, dose)
+        room = max(room, gap) if rate.most and len(agos) < rate.most and rate.most > self.persona.per_day else room
+        margin, term = min(gap, room), "gap" if gap <= room else "dose"
+        term = "ok" if margin > 0 else term
+        spoken = [situation.minute - ago for ago in agos]
         slot = next((s for s in rate.slots if s.holds(situation.minute)), None)
         if slot and any(slot.holds(int(m)) for m in spoken):
             return 0, f"a second one in a slot: {slot.label}"
@@ -291,7 +348,8 @@ class SituationRater:
         if empty:
             return f"overdue: nothing came in {', '.join(empty)}"
         windows = [s for m in rubric.wanted() for s in m.spans]
-        if rate.count and not rate.interval and not rate.slots and rate.count[0] <= len(windows):
+        free = any(m.soft for m in rubric.wanted())
+        if not free and rate.count and not rate.interval and not rate.slots and rate.count[0] <= len(windows):
             left = sum(s.end > minute for s in windows)
             if len(spoken) + left < rate.count[0]:
                 return f"overdue: {len(spoken)} came, {left} wanted times left, {rate.count[0]:g} wanted"
@@ -323,6 +381,12 @@ class SituationRater:
         why = f"a wanted moment passes in silence: {missed}" if missed else "silence is fine"
         reasons = {"preference": why, "timing": why, "frequency": overdue or "silence is fine", "communication": "silence"}
         return CaseRating(marks, reasons, {}, True)
+
+
+def _qualifies(phrase: str, part: str) -> bool:
+    """Whether a part of the day only says which of the things named after it are meant."""
+    found = re.search(rf"{re.escape(part)} (?!{_NO_NOUN})[a-z]", phrase)
+    return found is not None
 
 
 def persona_number(name: str) -> str:

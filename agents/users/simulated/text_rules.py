@@ -21,6 +21,9 @@ LEXICON_FILE = Path(__file__).with_name("lexicon.json")
 TOKEN = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 LETTER = re.compile(r"[^\W\d_]")
 LATIN_LETTER = re.compile(r"[A-Za-z\u00aa-\u024f\u1e00-\u1eff\ufb00-\ufb06]")
+LONE_MARKS = re.compile(r"(?:^|(?<=\s))[^\w\s]+(?=\s|$)")
+REPEATED_MARK = re.compile(r"([!?.,;:])\1+")
+HEAP_BORDER = re.compile(r"[^\w\s'\u2019-]+|\s-+\s")
 INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "*": "", "`": "", "~": ""})
 
@@ -75,8 +78,9 @@ class TextRules:
         self._harmless_clause = re.compile(rf"{lead}(?:{negation['harmless']})")
         self._clause_border = re.compile(lexicon["clause_border"])
         self.function_words = frozenset(plain(lexicon["function_words"]).split())
+        self.filler_words = self.function_words | frozenset(plain(lexicon["filler"]["words"]).split())
         self._foreign_words = frozenset(lexicon["foreign_words"]["words"].split()) - self.function_words
-        self._cues = [re.compile(cue, re.IGNORECASE) for cue in lexicon["surface"]["cues"].values()]
+        self._cues = [re.compile(cue) for cue in lexicon["surface"]["cues"].values()]
         self.nothing_texts: list[str] = lexicon["nothing"]["texts"]
         self._numbers: dict[str, float] = lexicon["effort"]["numbers"]
         self._units: dict[str, float] = lexicon["effort"]["units"]
@@ -150,6 +154,12 @@ class TextRules:
         distinct = len(set(words)) / min(len(words), 60)
         return spoken < limits["function_share"] * len(words) or distinct < limits["distinct_share"]
 
+    def is_heap(self, lowered: str) -> bool:
+        """Tell whether words are heaped up somewhere: a long stretch without a mark and with no grammar in it."""
+        least = self.limits["heap_words"]
+        return any(len(words) >= least and self.function_words.isdisjoint(words)
+                   for words in map(TOKEN.findall, HEAP_BORDER.split(lowered)))
+
     def effort_minutes(self, lowered: str) -> float | None:
         """Read the first stated duration: "half an hour" -> 30, "10-minute" -> 10; None where none is stated."""
         found = self._effort.search(lowered)
@@ -160,9 +170,11 @@ class TextRules:
 
     def surface(self, shown: str, words: Sequence[str]) -> list[float]:
         """Give the cues of tone as small numbers: how often each occurs, then length and shape of the sentences."""
+        shown = REPEATED_MARK.sub(r"\1", LONE_MARKS.sub(" ", shown))  # marks that end no word, and more than one, say nothing
         sentences = [part for part in re.split(r"[.!?]+", shown) if part.strip()]
         count = max(len(words), 1)
-        counts = [min(len(cue.findall(shown)), 3) / 2.0 for cue in self._cues]
+        lowered = shown.lower()
+        counts = [min(len(cue.findall(lowered)), 3) / 2.0 for cue in self._cues]
         per_sentence = count / max(len(sentences), 1)
         long_words = sum(len(word) > 7 for word in words) / count
         lengths = [len(part.split()) for part in sentences] or [0]

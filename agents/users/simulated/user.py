@@ -2,77 +2,60 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from propersim_env.clock import TICKS_PER_DAY, time_text
+from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.messages import ALL_MARKS, DIMENSIONS, Activity, Rating, UserTurn, UserTurns
 from propersim_env.persona import Persona
-from propersim_env.schema import read_json
-from propersim_env.setting import ActivityKind, Setting
+from propersim_env.setting import ActivityKind
+from propersim_env.what_if import Explanation, WhatIf
 
-from .day import DayPlan, DayPlanner
-from .encoder import Encoder
+from . import counterfactuals
+from .compiled import EMBEDDED, compile_persona
+from .day import DayPlan, following
+from .drift import KINDS
+from .explain import explain, explain_silence
+from .life import Life, diary
 from .mind import Mind
 from .parameters import load_parameters
 from .rater import Judgement, Rater
-from .reader import TextReader
+from .reasons import sentences, silence
 from .routine import Segment
-
-REASONS: dict[str, dict[str, str]] = {
-    k: v for k, v in read_json(Path(__file__).with_name("reasons.json")).items() if k in DIMENSIONS
-}
-
-
-@lru_cache(maxsize=4)
-def text_reader(setting: Setting) -> TextReader:
-    """The reader of a setting's texts, shared by all residents."""
-    prototypes = [(t.text, t.topic, t.tone) for t in setting.catalogue]
-    return TextReader(setting.topics, setting.tones, prototypes, Encoder.load())
-
-
-_compiled: WeakKeyDictionary[Persona, dict[str, tuple[DayPlanner, Rater]]] = WeakKeyDictionary()
-
-
-def compile_persona(persona: Persona, options: Mapping[str, Any]) -> tuple[DayPlanner, Rater]:
-    """Planner and rater of a persona under these options; made once, because episodes are many and both have no state."""
-    key = json.dumps(options, sort_keys=True)
-    known = _compiled.setdefault(persona, {})
-    if key not in known:
-        parameters = load_parameters(options["parameters"])
-        reader = text_reader(persona.setting)
-        known[key] = (DayPlanner(persona, parameters, options["noise"]),
-                      Rater(persona, parameters, reader, options["trait_effects"]))
-    return known[key]
 
 
 class Resident:
-    """One resident: persona, planner, rater, today's plan and memory. Oracles are bound to this."""
+    """One resident: today's persona, planner, rater and plan, and the memory. Oracles are bound to this.
+
+    Attributes:
+        life: All days of the episode; ``life.persona`` is the persona at the beginning.
+    """
+
+    persona: Persona
+    rater: Rater
 
     def __init__(self, persona: Persona, seed: int, options: Mapping[str, Any]) -> None:
-        self.persona, self.seed = persona, seed
-        self.options = options
-        self.planner, self.rater = compile_persona(persona, options)
-        self.parameters = self.planner.parameters
+        self.seed, self.options = seed, options
+        planner, rater = compile_persona(persona, options)
+        self.life = Life(planner, rater, seed, options)
+        self.parameters = planner.parameters
         self.mind = Mind(len(persona.setting.topics))
-        self.tick = 0
-        self.plan = self.planner.plan(seed, 0)
+        self.enter(0)
+
+    def enter(self, day: int) -> None:
+        """Wake up on the day with this number; the memory stays as it is."""
+        today = self.life.on(day)
+        self.persona, self.planner, self.rater, self.plan = today.persona, today.planner, today.rater, today.plan
         self.tick = self.plan.wake
         self.followed: list[list[Any]] = []
 
     def next_day(self) -> None:
         """Wake up on the next day."""
-        self.plan = self.planner.plan(self.seed, self.plan.day + 1)
-        self.tick = self.plan.wake
+        self.enter(self.plan.day + 1)
         self.mind.served = 0
-        self.followed = []
 
     @property
     def now(self) -> int:
@@ -101,7 +84,7 @@ class Resident:
     def _overlay(self, tick: int, minutes: float, topic: int) -> None:
         plan = self.plan
         start = tick + 1
-        end = min(start + max(1, round(minutes / 2.5)), plan.sleep)
+        end = min(start + max(1, round(minutes / 2.5)), int(plan.closes[tick]))
         if start >= end:
             return
         around = plan.segments[plan.segment[tick]].kind
@@ -111,19 +94,15 @@ class Resident:
         segment = Segment(start * 2.5, end * 2.5, kind, f"trying out what was suggested ({name})")
         plan.segments.append(segment)
         plan.segment[start:end] = len(plan.segments) - 1
-        plan.timing = self.planner.timing(plan.segments, plan.segment.astype(np.int64), plan.day)
-        plan.preferred = plan.timing + plan.noise[1] > 0.3
+        self.planner.retime(plan)
 
     def rating(self, judgement: Judgement) -> Rating:
         """A judgement in words and terms."""
         persona, topics = self.persona, self.persona.setting.topics
-        topic = topics[judgement.topic].name if judgement.topic >= 0 else ""
-        why = persona.wants[judgement.want].why if judgement.want >= 0 else ""
-        reasons, terms = {}, dict[str, Any]()
-        for name, term, margin in zip(DIMENSIONS, judgement.terms, judgement.margins, strict=True):
-            sentence = REASONS[name][term]
-            reasons[name] = sentence.format(topic=topic, why=why) if "{" in sentence else sentence
-            terms[name] = [term, round(margin, 3)]
+        terms: dict[str, Any] = {
+            name: [term, round(margin, 3)]
+            for name, term, margin in zip(DIMENSIONS, judgement.terms, judgement.margins, strict=True)
+        }
         if judgement.topic >= 0:
             terms["topic"] = topics[judgement.topic].id
         if judgement.want >= 0:
@@ -132,18 +111,11 @@ class Resident:
             terms["serves"] = [n.index for n in self.plan.needs if judgement.serves >> n.index & 1]
         terms.update(gap_minutes=judgement.gap_minutes, dose=round(judgement.dose, 3),
                      fatigue=round(judgement.fatigue, 3))
-        return Rating(judgement.marks, judgement.reaction, reasons, terms)
+        return Rating(judgement.marks, judgement.reaction, sentences(self, judgement), terms)
 
     def diary(self) -> dict[str, Any]:
         """What the log keeps of the day that begins."""
-        plan = self.plan
-        return {
-            "wake": time_text(plan.wake), "sleep": time_text(plan.sleep) if plan.sleep < TICKS_PER_DAY else "24:00",
-            "activities": [[time_text(int(np.ceil(s.start / 2.5))), s.kind.id, s.kind.category, s.text, s.kind.room]
-                           for s in plan.segments],
-            "needs": [{"id": n.index, "want": n.want.id, "topic": n.want.topic, "from": n.start, "to": n.end}
-                      for n in plan.needs],
-        }
+        return diary(self.plan)
 
 
 class SimulatedUsers:
@@ -156,18 +128,32 @@ class SimulatedUsers:
             the routine is the same whatever the assistant does.
         dismissal: The resident may dismiss the assistant for good, which ends the episode.
         trait_effects: Scale of the weakly evidenced trait effects.
-        parameters: Changes to ``parameters.json``, for sensitivity studies.
+        parameters: Changes to ``parameters.json`` and ``stress.json``, for sensitivity studies.
+        drift: What the person wants changes over the episode: ``"slow"``, ``"abrupt"`` (on day 7) or ``"none"``.
+        absences: The resident leaves home for work and errands; nobody is asked or rated meanwhile.
+        events: There are days with guests and days of illness.
+        company: A second resident shares the home.
+        reader: What understands texts: "embedded", or the name or path of a sentence-transformers model (extra `reader`).
     """
 
     def __init__(
         self, n: int = 1, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False,
-        trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None,
+        trait_effects: float = 1.0, parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
+        events: bool = False, company: bool = False, reader: str = EMBEDDED,
     ) -> None:
         if noise < 0:
             raise ValueError(f"noise={noise} is negative; 0 switches it off, 1 is the calibrated size")
-        self.n, self.dismissal = n, dismissal
-        self.options: dict[str, Any] = {"noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
-                        "parameters": dict(parameters or {})}
+        if drift not in KINDS:
+            raise ValueError(f"drift={drift!r}: choose one of {', '.join(map(repr, KINDS))}")
+        for name, value in (("absences", absences), ("events", events), ("company", company)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{name}={value!r}: write true or false")
+        self.n, self.dismissal, self.absences = n, dismissal, absences
+        self.options: dict[str, Any] = {
+            "noise": noise, "follow_through": follow_through, "trait_effects": trait_effects,
+            "parameters": dict(parameters or {}), "drift": drift, "absences": absences, "events": events,
+            "company": company, "reader": reader,
+        }
         load_parameters(self.options["parameters"])
         self.residents: list[Resident] = [None] * n  # type: ignore[list-item]
         self.activities = [Activity("", "")] * n
@@ -179,6 +165,7 @@ class SimulatedUsers:
         self._felt = np.zeros((n, TICKS_PER_DAY), np.int64)
         self._preferred = np.zeros((n, TICKS_PER_DAY), bool)
         self._overdue = np.zeros((n, TICKS_PER_DAY), np.int64)
+        self._resumes = np.zeros((n, TICKS_PER_DAY + 1), np.int64)
         self._rows = np.arange(n)
 
     def reset(self, i: int, persona: Persona, seed: int) -> UserTurn:
@@ -198,13 +185,18 @@ class SimulatedUsers:
 
     def _tabulate(self, i: int, plan: DayPlan) -> None:
         self._segment[i], self._felt[i] = plan.segment, plan.felt_bits
+        if plan.company is not None:  # what is seen changes with what either of them does
+            self._segment[i] = plan.segment * len(plan.company.segments) + plan.company.segment
         self._preferred[i], self._overdue[i] = plan.preferred, plan.overdue_after
+        if self.absences:
+            self._resumes[i, :-1], self._resumes[i, -1] = following(plan.available, plan.sleep), plan.sleep
 
     def _look(self, i: int) -> None:
-        resident = self.residents[i]
-        self.segment[i] = index = self._segment[i, self.tick[i]]
-        segment = resident.plan.segments[index]
-        self.activities[i] = Activity(segment.text, segment.kind.room, segment.kind.object)
+        plan, tick = self.residents[i].plan, int(self.tick[i])
+        self.segment[i] = self._segment[i, tick]
+        segment = plan.segments[plan.segment[tick]]
+        others = "" if plan.company is None else plan.company.seen(tick)
+        self.activities[i] = Activity(segment.text, segment.kind.room, segment.kind.object, others)
 
     def act(self, heard: Sequence[str], active: NDArray[np.bool_] | None = None) -> UserTurns:
         """Rate the last decisions and move every active resident to its next waking tick."""
@@ -224,6 +216,8 @@ class SimulatedUsers:
         step = 1 if active is None else active
         self.awake += step
         self.tick = tick = tick + step
+        if self.absences:
+            self.tick = tick = self._resumes[rows, tick]
         diaries: dict[int, Mapping[str, Any]] = {}
         for i in (tick >= self.sleep).nonzero()[0].tolist():
             self.residents[i].next_day()
@@ -255,14 +249,36 @@ class SimulatedUsers:
             return resident.rating(resident.judge(text))
         unmet = int(self._felt[i, tick] & ~self.served[i])
         missed = bool(unmet) and bool(self._preferred[i, tick])
-        late = bool(self.awake[i] - self.heard_awake[i] > self._overdue[i, tick])
-        want = next((n.want for n in resident.plan.needs if unmet >> n.index & 1), None)
-        terms = {"preference": ["need_open" if unmet else "silent_ok"],
-                 "timing": ["missed_moment" if missed else "silent_ok"],
-                 "frequency": ["overdue" if late else "silent_ok"], "communication": ["silent_ok"]}
-        reasons = {k: REASONS[k][v[0]].format(why=want.why if want else "") for k, v in terms.items()}
+        waited = int(self.awake[i] - self.heard_awake[i])
+        late = bool(waited > self._overdue[i, tick])
+        need = next((n for n in resident.plan.needs if unmet >> n.index & 1), None)
+        terms = ("need_open" if unmet else "silent_ok", "missed_moment" if missed else "silent_ok",
+                 "overdue" if late else "silent_ok", "silent_ok")
+        reasons = silence(resident, terms, need, waited)
         marks = ALL_MARKS - bool(unmet) - 2 * missed - 4 * late
-        return Rating(marks, "none", {k: v for k, v in reasons.items() if v}, terms)
+        return Rating(marks, "none", {k: v for k, v in reasons.items() if v},
+                      {name: [term] for name, term in zip(DIMENSIONS, terms, strict=True)})
+
+    def explain(self, i: int, text: str) -> Explanation:
+        """Why home i would rate a candidate (``""``: silence) now as it would."""
+        resident = self.resident(i)
+        return explain(resident, text) if text else explain_silence(resident, self.rate(i, ""),
+                                                                    int(self.awake[i] - self.heard_awake[i]))
+
+    def what_if(self, i: int, text: str, **changes: Any) -> WhatIf:
+        """How home i would rate a changed decision; changes as in `propersim_env.single_agent.ProPerSimEnv.what_if`."""
+        return counterfactuals.what_if(self, i, text, **changes)
+
+    def best_moment(self, i: int, text: str, **limits: Any) -> WhatIf:
+        """The earliest moment soon at which home i rates a text best; see `counterfactuals.best_moment`."""
+        return counterfactuals.best_moment(self, i, text, **limits)
+
+    def branch(self, i: int, **changes: Any) -> SimulatedUsers:
+        """A copy of home i alone, to go on from here unseen; `changes` replace options."""
+        branch = SimulatedUsers(1, dismissal=self.dismissal, **{**self.options, **changes})
+        branch.residents[0] = self.residents[i]
+        branch.set_state(0, self.get_state(i))
+        return branch
 
     def resident(self, i: int) -> Resident:
         """Privileged access to the resident of home i, for oracles and studies."""
@@ -273,17 +289,18 @@ class SimulatedUsers:
         """State of home i: JSON values, enough to go on exactly from here."""
         resident = self.residents[i]
         return {
-            "persona": resident.persona.to_dict(), "seed": resident.seed, "day": int(self.day[i]),
+            "persona": resident.life.persona.to_dict(), "seed": resident.seed, "day": int(self.day[i]),
             "tick": int(self.tick[i]), "awake": int(self.awake[i]), "heard_awake": int(self.heard_awake[i]),
             "mind": resident.mind.get_state(), "followed": [list(f) for f in resident.followed],
         }
 
     def set_state(self, i: int, state: Mapping[str, Any]) -> None:
         """Restore what `get_state` gave."""
-        setting = self.residents[i].persona.setting
-        persona = Persona(state["persona"], setting)
+        persona = self.residents[i].life.persona
+        if persona.data != state["persona"]:
+            persona = Persona(state["persona"], persona.setting)
         resident = self.residents[i] = Resident(persona, state["seed"], self.options)
-        resident.plan = resident.planner.plan(state["seed"], state["day"])
+        resident.enter(state["day"])
         resident.mind.set_state(state["mind"], resident.rater.reader.read)
         self._enter_day(i)
         for followed in state["followed"]:
@@ -303,10 +320,13 @@ class SimulatedUser:
 
     def __init__(
         self, *, noise: float = 1.0, follow_through: bool = False, dismissal: bool = False, trait_effects: float = 1.0,
-        parameters: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None, drift: str = "none", absences: bool = False,
+        events: bool = False, company: bool = False, reader: str = EMBEDDED,
     ) -> None:
-        self.users = self.batch(1, noise=noise, follow_through=follow_through, dismissal=dismissal,
-                                trait_effects=trait_effects, parameters=parameters)
+        self.users = self.batch(
+            1, noise=noise, follow_through=follow_through, dismissal=dismissal, trait_effects=trait_effects,
+            parameters=parameters, drift=drift, absences=absences, events=events, company=company, reader=reader,
+        )
 
     @staticmethod
     def batch(n: int, **options: Any) -> SimulatedUsers:
@@ -324,6 +344,18 @@ class SimulatedUser:
     def rate(self, text: str) -> Rating:
         """Judge a candidate now, without consequences."""
         return self.users.rate(0, text)
+
+    def explain(self, text: str) -> Explanation:
+        """Why a candidate would be rated now as it would."""
+        return self.users.explain(0, text)
+
+    def what_if(self, text: str, **changes: Any) -> WhatIf:
+        """How a changed decision would be rated; changes as in `propersim_env.single_agent.ProPerSimEnv.what_if`."""
+        return self.users.what_if(0, text, **changes)
+
+    def best_moment(self, text: str, **limits: Any) -> WhatIf:
+        """The earliest moment soon at which a text is rated best; limits as in `counterfactuals.best_moment`."""
+        return self.users.best_moment(0, text, **limits)
 
     def resident(self) -> Resident:
         """Privileged access, for oracles and studies."""

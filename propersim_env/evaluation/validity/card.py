@@ -19,8 +19,8 @@ ABOUT = """\
 
 What the simulated user is held to, and what was measured (version {version}, size `{size}`). Written by
 `propersim validate`; thresholds, tables and their sources are in `propersim_env/data/validity.json`, what each check does
-in `propersim_env/evaluation/validity`. V17 covers the variants that exist as options of the user. A row without a threshold
-is reported only.
+in `propersim_env/evaluation/validity`. V17 covers the named variants
+(`propersim variants`) and other sizes of its numbers. A row without a threshold is reported only.
 """
 FIGURES = (("validity_occupancy.png", "Occupancy by hour, simulated and published"),
            ("validity_rate.png", "Utility against rate"),

@@ -24,7 +24,7 @@ HERE = "propersim_env.evaluation.validity.episodes"
 @contextmanager
 def logged(
     personas: Sequence[Persona], assistants: Sequence[str], days: int, seeds: Sequence[int] = (0,),
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None, feedback: str = "full",
 ) -> Iterator[Path]:
     """A temporary run folder with finished logs.
 
@@ -32,7 +32,7 @@ def logged(
         RuntimeError: An episode failed; a check must not be computed from the rest.
     """
     with tempfile.TemporaryDirectory() as folder:
-        config = RunConfig(days, user_options=dict(options or {}))
+        config = RunConfig(days, user_options=dict(options or {}), feedback=feedback)
         plan = RunPlan(Path(folder) / "run", tuple(assistants), tuple(personas), tuple(seeds), config)
         failures = execute(plan, prepare(plan))
         if failures:
@@ -50,9 +50,9 @@ class Results:
 
     def __init__(
         self, personas: Sequence[Persona], assistants: Sequence[str], days: int, seeds: Sequence[int] = (0,),
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None, feedback: str = "full",
     ) -> None:
-        with logged(personas, assistants, days, seeds, options) as folder:
+        with logged(personas, assistants, days, seeds, options, feedback) as folder:
             found = [measure(episode) for episode in episodes(folder)]
         self.metrics = {(m.assistant, m.seed, m.persona): m for m in found}
         self.assistants, self.seeds, self.personas = list(assistants), list(seeds), [p.id for p in personas]

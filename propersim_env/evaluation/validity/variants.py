@@ -1,8 +1,4 @@
-"""V17: whether the ranking of assistants outlives changes of the simulator.
-
-Runs over the variants that exist as options of the simulated user; drift, guests, absences, sparse feedback and a second
-resident are not options yet and are not covered.
-"""
+"""V17: whether the ranking of assistants outlives changes of the simulator: named variants, and other sizes of its numbers."""
 
 from __future__ import annotations
 
@@ -12,15 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from propersim_env.variants import settle, variants
+
 from .episodes import Results
 from .values import Size, Value, sampled, threshold
 
 ASSISTANTS = ("oracle", "timing-oracle", "content-oracle", "schedule", "silent", "rate-matched", "random",
               "fixed-rate:per_day=12", "always")
-VARIANTS: dict[str, dict[str, Any]] = {
-    "noiseless": {"noise": 0.0},
-    "noise doubled": {"noise": 2.0},
-    "follow-through": {"follow_through": True},
+SIZES: dict[str, dict[str, Any]] = {
     "no trait effects": {"trait_effects": 0.0},
     "trait effects doubled": {"trait_effects": 2.0},
     "fewer needs": {"parameters": {"need_rate": 0.6}},
@@ -28,6 +23,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "slower recovery from fatigue": {"parameters": {"fatigue_hours": 15.0}},
     "faster habituation": {"parameters": {"habituation_gain": 0.05}},
 }
+IN_SMALL = ("drift-abrupt", "events", "absences", "company", "noisy", "trait effects doubled")
+"""What the small size looks at; the full one takes all."""
 
 
 def kendall(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -38,19 +35,26 @@ def kendall(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float((first * second).sum() / scale) if scale else float("nan")
 
 
+def _shape(size: Size) -> tuple[int, int]:
+    """Personas and days; where a variant says fewer days, fewer."""
+    return (8, 2) if size == "small" else (16, 14)
+
+
 @lru_cache(maxsize=32)
 def _means(size: Size, variant: str) -> NDArray[np.float64]:
-    n, days = (8, 2) if size == "small" else (16, 5)
-    results = Results(sampled(n), ASSISTANTS, days, options=VARIANTS.get(variant, {}))
+    n, days = _shape(size)
+    named = variant if variant in variants() else None
+    environment, options = settle(named, SIZES.get(variant, {}))
+    results = Results(sampled(n), ASSISTANTS, min(days, environment["days"]), options=options,
+                      feedback=environment["feedback"])
     return np.array([results.utility(name).mean() for name in ASSISTANTS])
 
 
 def ranking(size: Size) -> list[Value]:
     """V17: Kendall's tau between the ranking of each variant and that of the default user."""
     reference = _means(size, "")
-    n, days = (8, 2) if size == "small" else (16, 5)
-    what = f"{len(ASSISTANTS)} assistants by utility, {n} sampled personas x {days} days"
-    names = [name for name in VARIANTS if size == "full" or name in ("noiseless", "noise doubled", "follow-through",
-                                                                     "trait effects doubled")]
+    n, days = _shape(size)
+    what = f"{len(ASSISTANTS)} assistants by utility, {n} sampled personas x {days} days (or as the variant has it)"
+    names = IN_SMALL if size == "small" else (*variants(), *SIZES)
     return [Value("V17", f"Kendall tau of the ranking, {name} against default", kendall(reference, _means(size, name)),
                   threshold("kendall"), ">=", what) for name in names]
