@@ -139,6 +139,11 @@ class Memory:
     def __len__(self) -> int:
         return len(self.records)
 
+    @property
+    def embeddings(self) -> FloatArray:
+        """Embeddings of all records, shape (n, dim); a view."""
+        return self._embeddings[: len(self.records)]
+
     def add(self, record: Record) -> None:
         """Remember a record; records must come in the order of time.
 
