@@ -1,0 +1,1 @@
+"""ProPerAssistant: retrieval-augmented memory and preference learning from logged rollouts."""
