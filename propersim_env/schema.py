@@ -7,6 +7,7 @@ Every data file of the package (home, activities, personas, catalogue…) has a 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,19 @@ class DataError(ValueError):
 def read_json(path: Path) -> Any:
     """Parse a JSON file; a syntax error names the file, line and column."""
     return parse_json(_read_text(path), str(path))
+
+
+def sourced_values(table: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The values of a table whose every entry is ``{"value": …, "source": "…"}``, without ``version`` and ``about``.
+
+    Raises:
+        DataError: An entry has no source.
+    """
+    entries = {name: entry for name, entry in table.items() if name not in ("version", "about")}
+    for name, entry in entries.items():
+        if not (isinstance(entry, dict) and entry.get("source")):
+            raise DataError(source, name, "has no source", 'write {"value": …, "source": "…"}; an assumption says so')
+    return {name: entry["value"] for name, entry in entries.items()}
 
 
 def parse_json(text: str, source: str) -> Any:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from propersim_env.agents.users.simulated.compiled import text_reader
 from propersim_env.persona import load_persona
+from propersim_env.rubric import compile_rubric, document_from_words
 from propersim_env.setting import load_setting
 
 
@@ -19,3 +21,13 @@ def catalogue_texts(setting):
 @pytest.fixture(scope="session")
 def p01():
     return load_persona("p01")
+
+
+@pytest.fixture(scope="session")
+def reader(setting):
+    return text_reader(setting)
+
+
+@pytest.fixture(scope="session")
+def compiled(reader):
+    return lambda text: compile_rubric(document_from_words(text), reader)

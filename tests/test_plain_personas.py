@@ -5,24 +5,13 @@ from collections import Counter
 import plain_facts
 import pytest
 
-from propersim_env.agents.users.simulated.compiled import text_reader
 from propersim_env.cli import main
 from propersim_env.persona import persona_from_dict
-from propersim_env.rubric import compile_rubric, document_from_dict, document_from_words
+from propersim_env.rubric import compile_rubric, document_from_dict
 from propersim_env.rubric.assemble import to_persona_dict
 from propersim_env.rubric.first_person import first_person
 from propersim_env.rubric.lint import lint
 from propersim_env.rubric.running import parts_of, sort_running
-
-
-@pytest.fixture(scope="module")
-def reader(setting):
-    return text_reader(setting)
-
-
-@pytest.fixture(scope="module")
-def compiled(reader):
-    return lambda text: compile_rubric(document_from_words(text), reader)
 
 
 @pytest.mark.parametrize(("part", "recall", "precision"), [("develop", 0.95, 0.93), ("final", 0.83, 0.88)])

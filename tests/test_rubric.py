@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from propersim_env.agents.users.simulated.compiled import text_reader
 from propersim_env.cli import main
 from propersim_env.persona import load_persona, persona_from_dict
-from propersim_env.rubric import compile_rubric, document_from_dict, document_from_words
+from propersim_env.rubric import compile_rubric, document_from_dict
 from propersim_env.rubric.assemble import to_persona_dict
 from propersim_env.rubric.clauses import asks, clauses
 from propersim_env.rubric.compiler import USUAL_DAY, clock_text
@@ -29,16 +28,6 @@ Timing: Between 10 and 11:30 in the morning, or after 7 pm. Never while I am on 
 Frequency: Three a day at most, at least two hours apart.
 Communication: Plain and polite, at most 25 words. No sales talk, and keep my data private.
 """
-
-
-@pytest.fixture(scope="module")
-def reader(setting):
-    return text_reader(setting)
-
-
-@pytest.fixture(scope="module")
-def compiled(reader):
-    return lambda text: compile_rubric(document_from_words(text), reader)
 
 
 @pytest.mark.parametrize(("words", "count", "interval", "per_day", "gap"), [

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propersim_env.persona import TRAITS
-from propersim_env.schema import DATA, DataError, read_json
+from propersim_env.schema import DATA, read_json, sourced_values
 from propersim_env.seeding import stream
 from propersim_env.setting import Setting
 
@@ -42,11 +42,7 @@ def load_numbers() -> SimpleNamespace:
     Raises:
         DataError: A number has no source.
     """
-    table = read_json(FILE)["numbers"]
-    for name, entry in table.items():
-        if not (isinstance(entry, dict) and entry.get("source")):
-            raise DataError(str(FILE), name, "has no source", 'write {"value": …, "source": "…"}; an assumption says so')
-    return SimpleNamespace(**{name: entry["value"] for name, entry in table.items()})
+    return SimpleNamespace(**sourced_values(read_json(FILE)["numbers"], str(FILE)))
 
 
 @lru_cache(maxsize=1)

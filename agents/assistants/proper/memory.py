@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from propersim_env.clock import TICKS_PER_HOUR, moment_text, time_text
 from propersim_env.names import near_matches
-from propersim_env.schema import read_json
+from propersim_env.schema import read_json, sourced_values
 
 FILE = Path(__file__).with_name("memory.json")
 LEVELS = ("A", "AS", "ASC", "ASCR")
@@ -104,7 +104,7 @@ class Retrieval:
 
 @lru_cache(maxsize=1)
 def _numbers() -> dict[str, Any]:
-    return {k: v["value"] for k, v in read_json(FILE).items() if k not in ("version", "about")}
+    return sourced_values(read_json(FILE), str(FILE))
 
 
 class Memory:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from propersim_env.names import near_matches
-from propersim_env.schema import DataError, read_json
+from propersim_env.schema import read_json, sourced_values
 
 FILE = Path(__file__).with_name("parameters.json")
 STRESS_FILE = Path(__file__).with_name("stress.json")
@@ -18,15 +18,7 @@ STRESS_FILE = Path(__file__).with_name("stress.json")
 
 @lru_cache(maxsize=1)
 def _defaults() -> dict[str, Any]:
-    values = dict[str, Any]()
-    for file in (FILE, STRESS_FILE):
-        for name, entry in read_json(file).items():
-            if name in ("version", "about"):
-                continue
-            if not (isinstance(entry, dict) and entry.get("source")):
-                raise DataError(str(file), name, "has no source", 'write {"value": …, "source": "…"}; an assumption says so')
-            values[name] = entry["value"]
-    return values
+    return {name: value for file in (FILE, STRESS_FILE) for name, value in sourced_values(read_json(file), str(file)).items()}
 
 
 def load_parameters(changes: Mapping[str, Any] | None = None) -> SimpleNamespace:

@@ -24,7 +24,7 @@ from propersim_env.rubric import CompiledRubric, Document, Moment, WantText, com
 from propersim_env.rubric.assemble import to_persona_dict
 from propersim_env.rubric.times import Span
 from propersim_env.rubric.words import at_present, doing, lexicon, pattern, situation_words
-from propersim_env.schema import DataError, read_json
+from propersim_env.schema import DataError, read_json, sourced_values
 from propersim_env.setting import Setting
 
 from .parameters import load_parameters
@@ -93,11 +93,7 @@ def situation_from_case(case: Mapping[str, Any], source: str = "case") -> Situat
 @lru_cache(maxsize=1)
 def situation_numbers() -> dict[str, Any]:
     """Values of ``situation.json``."""
-    table = read_json(FILE)
-    for name, entry in table.items():
-        if name not in ("version", "about") and not entry.get("source"):
-            raise DataError(str(FILE), name, "has no source", 'write {"value": …, "source": "…"}; an assumption says so')
-    return {name: entry["value"] for name, entry in table.items() if name not in ("version", "about")}
+    return sourced_values(read_json(FILE), str(FILE))
 
 
 class _Reference:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from propersim_env.persona import Persona
 from propersim_env.population import sample_persona
 from propersim_env.registry import make_users
-from propersim_env.schema import DATA, DataError, read_json
+from propersim_env.schema import DATA, read_json, sourced_values
 from propersim_env.setting import load_setting
 
 Size = Literal["small", "full"]
@@ -72,11 +72,7 @@ Check = Callable[[Size], list[Value]]
 @lru_cache(maxsize=1)
 def references() -> dict[str, Any]:
     """Reference tables and thresholds by name, from ``data/validity.json``; each has a source there."""
-    table = {k: v for k, v in read_json(FILE).items() if k not in ("version", "about")}
-    for name, entry in table.items():
-        if not entry.get("source"):
-            raise DataError(str(FILE), name, "has no source", 'write {"value": …, "source": "…"}; an assumption says so')
-    return {name: entry["value"] for name, entry in table.items()}
+    return sourced_values(read_json(FILE), str(FILE))
 
 
 def threshold(name: str) -> Any:
