@@ -19,7 +19,7 @@ def test_parts_are_those_of_the_machine(feedback: str) -> None:
     env = ProPerSimVectorEnv(4, days=2, reward="utility", feedback=feedback, autoreset=False)
     speaker = make_assistant("random", p=0.05)
     speaker.reset(3)
-    observations, info = env.reset(seed=5)
+    observations, _ = env.reset(seed=5)
     said = [""] * 4
     for _ in range(500):
         machine = env.machine
@@ -32,7 +32,7 @@ def test_parts_are_those_of_the_machine(feedback: str) -> None:
             assert seen.rating is None or (seen.marks is not None and seen.rating == seen.marks.bit_count())
         actions = [speaker.act(text) for text in observations]
         said = [action or before for action, before in zip(actions, said, strict=True)]
-        observations, _, _, _, info = env.step(actions)
+        observations, _, _, _, _ = env.step(actions)
 
 
 @given(said=st.text(min_size=1, max_size=80), marks=st.integers(0, 15), reaction=st.sampled_from(REACTIONS),
