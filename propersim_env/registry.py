@@ -33,6 +33,7 @@ ASSISTANTS: dict[str, str] = {
     "rate-matched": "propersim_env.agents.assistants.scripted:RateMatched",
     "schedule": "propersim_env.agents.assistants.oracles:BestSchedule",
     "oracle": "propersim_env.agents.assistants.oracles:Oracle",
+    "expected-oracle": "propersim_env.agents.assistants.oracles:ExpectedOracle",
     "timing-oracle": "propersim_env.agents.assistants.oracles:TimingOracle",
     "content-oracle": "propersim_env.agents.assistants.oracles:ContentOracle",
 }
