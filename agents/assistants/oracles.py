@@ -256,8 +256,8 @@ class Oracle(_Privileged):
 class ExpectedOracle(_Privileged):
     """Knows the person, the needs and the day, but not the noise of this tick's rating: the most that learning could give.
 
-    The `Oracle` sees how the dice fall and picks the moments at which they fall well, which nobody can learn to do. This one speaks
-    where the utility that its best text is expected to earn is at least `worth`.
+    The `Oracle` sees how the dice fall and picks the moments at which they fall well, which nobody can learn to do. This one
+    speaks where the utility that its best text is expected to earn is at least `worth`.
 
     Args:
         worth: Expected utility from which it speaks, -1..1. The default is the best of .5 to .9 on sampled personas.
