@@ -36,6 +36,7 @@ ASSISTANTS: dict[str, str] = {
     "expected-oracle": "propersim_env.agents.assistants.oracles:ExpectedOracle",
     "timing-oracle": "propersim_env.agents.assistants.oracles:TimingOracle",
     "content-oracle": "propersim_env.agents.assistants.oracles:ContentOracle",
+    "proper": "propersim_env.agents.assistants.proper.assistant:ProPerAssistant",
 }
 Specification = str | type | Callable[..., Any] | object
 

@@ -1,0 +1,231 @@
+"""A causal language model as a policy: whether to speak, and what to say, for many residents at once.
+
+One base model serves all residents; each may have a LoRA adapter of its own. A decision is a choice between two short answers
+(`SILENT` and `SAY:`), scored and not sampled, so that it can never be malformed; the text after `SAY:` is sampled. Prompts that
+several completions share are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .answer import SILENT, SPEAK, Answer, read_text
+
+if TYPE_CHECKING:
+    import torch
+
+    from .models import Base
+
+Message = Mapping[str, str]
+NO_ADAPTER = "__base__"
+"""What peft calls the base model in a batch of several adapters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A sampled text, its log-probability, and the number of tokens it took."""
+
+    answer: Answer
+    log_probability: float
+    tokens: int
+
+
+class Policy:
+    """A base model and the adapters of residents.
+
+    Args:
+        base: From `models.load_base`.
+        most_tokens: New tokens of a text at most.
+        batch: Sequences computed together at most; lower it where memory is short.
+    """
+
+    def __init__(self, base: Base, most_tokens: int = 64, batch: int = 64) -> None:
+        self.base, self.most_tokens, self.batch = base, most_tokens, batch
+        self.model: Any = base.model
+        self.model.eval()
+        self._folders: dict[str, str] = {}
+        self._uses: dict[str, str] = {}
+        self._loaded = 0
+        tokenizer = base.tokenizer
+        self._choices = [tokenizer.encode(answer, add_special_tokens=False) for answer in (SILENT, SPEAK)]
+        self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        self.tokens_read = self.tokens_written = 0
+
+    def assign(self, name: str, folder: Path | None) -> None:
+        """Give the resident of this name the adapter in a folder, in place of the one it has; None gives the base model.
+
+        An adapter is loaded once, however many residents use it, and dropped when none does.
+        """
+        before = self._uses.pop(name, None)
+        if folder is not None:
+            place = str(folder.resolve())
+            if place not in self._folders:
+                self._folders[place] = self._load(place)
+            self._uses[name] = self._folders[place]
+        if before is not None and before not in self._uses.values():
+            self._folders = {place: key for place, key in self._folders.items() if key != before}
+            self.model.delete_adapter(before)
+
+    def _load(self, place: str) -> str:
+        from peft import PeftModel
+
+        self._loaded += 1
+        key = f"adapter-{self._loaded}"
+        if isinstance(self.model, PeftModel):
+            self.model.load_adapter(place, adapter_name=key)
+        else:
+            self.model = PeftModel.from_pretrained(self.model, place, adapter_name=key)
+        self.model.eval()
+        return key
+
+    @contextmanager
+    def _computing(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Keywords for a forward pass in which row i uses the adapter of names[i], if there is one."""
+        import torch
+
+        with torch.inference_mode():
+            chosen = [self._uses.get(name, NO_ADAPTER) for name in names]
+            if not hasattr(self.model, "disable_adapter"):
+                yield {}
+            elif set(chosen) == {NO_ADAPTER}:
+                with self.model.disable_adapter():
+                    yield {}
+            elif len(set(chosen)) == 1:
+                self.model.set_adapter(chosen[0])
+                yield {}
+            else:
+                yield {"adapter_names": chosen}
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of tokens, padded on the left, and their attention mask."""
+        import torch
+
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), self._pad, dtype=torch.long)
+        mask = torch.zeros((len(rows), longest), dtype=torch.long)
+        for i, row in enumerate(rows):
+            ids[i, longest - len(row) :] = torch.tensor(row)
+            mask[i, longest - len(row) :] = 1
+        self.tokens_read += int(mask.sum())
+        return ids.to(self.model.device), mask.to(self.model.device)
+
+    def encode(self, messages: Sequence[Message], prefix: str = "") -> list[int]:
+        """Tokens of a prompt."""
+        from .models import render
+
+        return list(self.base.tokenizer.encode(render(self.base, messages, prefix), add_special_tokens=False))
+
+    def speak_log_odds(self, prompts: Sequence[Sequence[Message]], names: Sequence[str]) -> list[float]:
+        """Log-odds of speaking against silence in each situation.
+
+        Args:
+            prompts: Chat messages.
+            names: Whose adapter decides each; a name without one means the base model.
+        """
+        result: list[float] = []
+        for start in range(0, len(prompts), self.batch):
+            part = slice(start, start + self.batch)
+            result += self._log_odds([self.encode(p) for p in prompts[part]], names[part])
+        return result
+
+    def _log_odds(self, rows: list[list[int]], names: Sequence[str]) -> list[float]:
+        silent, speak = self._choices
+        if silent[0] != speak[0]:  # the first tokens tell the answers apart: one pass over the prompts is enough
+            ids, mask = self._padded(rows)
+            with self._computing(names) as more:
+                logits = self.model(input_ids=ids, attention_mask=mask, logits_to_keep=1, **more).logits[:, -1].float()
+            return [float(x) for x in (logits[:, speak[0]] - logits[:, silent[0]])]
+        prompts = [row for row in rows for _ in self._choices]
+        scores = self.log_probabilities(prompts, self._choices * len(rows), [name for name in names for _ in self._choices])
+        return [scores[i + 1] - scores[i] for i in range(0, len(scores), 2)]
+
+    def log_probabilities(self, prompts: Sequence[Sequence[int]], ends: Sequence[Sequence[int]],
+                          names: Sequence[str]) -> list[float]:
+        """Log-probability of each end (tokens) after its prompt (tokens)."""
+        import torch
+
+        result: list[float] = []
+        for start in range(0, len(prompts), self.batch):
+            part = slice(start, start + self.batch)
+            ids, mask = self._padded([[*p, *e] for p, e in zip(prompts[part], ends[part], strict=True)])
+            longest = max(map(len, ends[part]))
+            with self._computing(names[part]) as more:
+                logits = self.model(input_ids=ids, attention_mask=mask, logits_to_keep=longest + 1, **more).logits
+            log_p = torch.log_softmax(logits.float(), -1)
+            result += [sum(float(log_p[i, j - len(end) - 1, token]) for j, token in enumerate(end))
+                       for i, end in enumerate(ends[part])]
+        return result
+
+    def write(self, prompts: Sequence[Sequence[Message]], names: Sequence[str], n: int, seeds: Sequence[int],
+              temperature: float = 1.0) -> list[list[Written]]:
+        """Sample n texts for each situation.
+
+        Args:
+            prompts: Chat messages.
+            names: Whose adapter writes each.
+            n: Texts for each prompt; the prompt itself is computed once.
+            seeds: One for each prompt: what is sampled for a resident does not depend on who else is in the batch (up to
+                rounding of the model's arithmetic).
+            temperature: Of sampling, above 0.
+        """
+        result: list[list[Written]] = []
+        size = max(1, self.batch // n)
+        for start in range(0, len(prompts), size):
+            part = slice(start, start + size)
+            result += self._write([self.encode(p, SPEAK) for p in prompts[part]], names[part], n, seeds[part], temperature)
+        return result
+
+    def _write(self, rows: list[list[int]], names: Sequence[str], n: int, seeds: Sequence[int],
+               temperature: float) -> list[list[Written]]:
+        import torch
+
+        end = self.base.tokenizer.eos_token_id
+        ids, mask = self._padded(rows)
+        device = ids.device
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        with self._computing(names) as more:
+            out = self.model(input_ids=ids, attention_mask=mask, use_cache=True, logits_to_keep=1, **more)
+        cache, logits = out.past_key_values, out.logits[:, -1].float().cpu().repeat_interleave(n, 0)
+        cache.batch_repeat_interleave(n)
+        mask = mask.repeat_interleave(n, 0)
+        spread = [name for name in names for _ in range(n)]
+        tokens: list[list[int]] = [[] for _ in spread]
+        total, running = [0.0] * len(spread), [True] * len(spread)
+        for _ in range(self.most_tokens):
+            log_p = torch.log_softmax(logits, -1)
+            weights = torch.softmax(logits / temperature, -1)
+            chosen = torch.cat([torch.multinomial(weights[i * n : (i + 1) * n], 1, generator=g)
+                                for i, g in enumerate(generators)])
+            for i, token in enumerate(chosen[:, 0].tolist()):
+                if running[i]:
+                    total[i] += float(log_p[i, token])
+                    tokens[i].append(token)
+                    running[i] = token != end
+            if not any(running):
+                break
+            mask = torch.cat([mask, mask.new_ones((len(mask), 1))], 1)
+            with self._computing(spread) as more:
+                out = self.model(input_ids=chosen.to(device), attention_mask=mask, past_key_values=cache, use_cache=True,
+                                 **more)
+            logits = out.logits[:, -1].float().cpu()
+        self.tokens_written += sum(map(len, tokens))
+        read = [self._read(t, end, p) for t, p in zip(tokens, total, strict=True)]
+        return [read[i : i + n] for i in range(0, len(read), n)]
+
+    def _read(self, tokens: list[int], end: int, log_probability: float) -> Written:
+        ended = bool(tokens) and tokens[-1] == end
+        words = self.base.tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=False)
+        return Written(read_text(words, ended), log_probability, len(tokens))
+
+
+@lru_cache(maxsize=4)
+def shared_policy(base: str) -> Policy:
+    """The policy of a base model by name, shared by all residents of this process."""
+    from .models import load_base
+
+    return Policy(load_base(base))

@@ -1,0 +1,106 @@
+"""Named ways of running ProPerAssistant: regimes, ablations and the published configuration. All are data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from propersim_env.names import near_matches
+from propersim_env.schema import read_json
+
+from .recall import RecallSettings
+
+FILE = Path(__file__).with_name("presets.json")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that fixes how an assistant behaves, apart from seed and resident.
+
+    Attributes:
+        about: What it is for.
+        base: Language model: ``"embedded"``, a hub id, a folder, a ``.gguf`` file or a package (see `models.load_base`).
+        adapter: Folder of an adapter to start from; ``""`` for the base model alone.
+        setting: Whose catalogue, topics and tones.
+        recall: What is remembered and shown.
+        decide: ``"threshold"``: speak when the log-odds of speaking plus `bias` are above 0; ``"sample"``: throw a die by
+            them; ``"sample-until-trained"``: the second until the first adapter is there, then the first.
+        bias: See `decide`.
+        untrained_bias: Added to the log-odds where a die is thrown.
+        pool: Texts written when the activity changes.
+        temperature: Of writing.
+        no_repeat_days: Days in which the same text is not said again.
+        alternatives: Texts shown to the resident's judgement at a moment, without being said (pairwise feedback).
+        show_share: Share of moments at which that happens.
+        forced_silence: Probability with which such a text is replaced by silence.
+        remember_considered: Whether ratings of texts that were not said enter the memory.
+        train: Whether to learn at night.
+        method: ``"dpo"`` or ``"kto"``.
+        training: Preset of ``training.json``.
+        scheme: Preset of ``pairs.json``: how ratings become pairs.
+        replay: Which pairs a night trains on; see `pairs.replay`.
+        from_scratch: Train each night's adapter anew from all replayed pairs, rather than going on from yesterday's.
+        shuffle: Exchange the ratings of the day among each other: a control that must not learn.
+    """
+
+    about: str = ""
+    base: str = "embedded"
+    adapter: str = ""
+    setting: str = "house"
+    recall: RecallSettings = field(default_factory=RecallSettings)
+    decide: str = "threshold"
+    bias: float = 0.0
+    untrained_bias: float = 0.0
+    pool: int = 6
+    temperature: float = 1.0
+    no_repeat_days: float = 4.0
+    alternatives: int = 1
+    show_share: float = 0.5
+    forced_silence: float = 0.0
+    remember_considered: bool = True
+    train: bool = True
+    method: str = "dpo"
+    training: str = "embedded"
+    scheme: str = "moment"
+    replay: str = "balanced"
+    from_scratch: bool = False
+    shuffle: bool = False
+
+
+def preset(name: str, **changes: Any) -> Preset:
+    """A preset by name, with changes of single fields (those of `recall` by their own names).
+
+    Raises:
+        ValueError: No such preset, or no such field; near matches are listed.
+    """
+    known = _presets()
+    if name not in known:
+        raise ValueError(f"unknown preset {name!r} of ProPerAssistant: {near_matches(name, known)}")
+    recall_fields = {f.name for f in fields(RecallSettings)}
+    own_fields = {f.name for f in fields(Preset)} - {"recall", "about"}
+    if unknown := set(changes) - recall_fields - own_fields:
+        raise ValueError(f"ProPerAssistant has no option {sorted(unknown)[0]!r}: "
+                         f"{near_matches(sorted(unknown)[0], recall_fields | own_fields)}")
+    result = known[name]
+    recall = replace(result.recall, **{k: v for k, v in changes.items() if k in recall_fields})
+    return replace(result, recall=recall, **{k: v for k, v in changes.items() if k in own_fields})
+
+
+def preset_names() -> dict[str, str]:
+    """Names of all presets, and what they are for."""
+    return {name: p.about for name, p in _presets().items()}
+
+
+@lru_cache(maxsize=1)
+def _presets() -> Mapping[str, Preset]:
+    data = read_json(FILE)["presets"]
+    made: dict[str, Preset] = {}
+    for name, values in data.items():
+        values = dict(values)
+        base = made[values.pop("like")] if "like" in values else Preset()
+        recall = replace(base.recall, **values.pop("recall", {}))
+        made[name] = replace(base, recall=recall, **values)
+    return made

@@ -1,0 +1,209 @@
+"""What ProPerAssistant knows when it decides: what it sees now, and what its memory of this resident brings to it.
+
+One `Recall` follows one resident, live or along a log, so that training sees the very prompts that deciding sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from propersim_env.agents.users.simulated.encoder import Encoder
+from propersim_env.clock import TICKS_PER_DAY, date_of, time_text
+from propersim_env.observation import Observation
+from propersim_env.schema import read_json, sourced_values
+
+from .labels import Labels, labels_of, main
+from .memory import FloatArray, Memory, Record, TextEncoder
+from .tallies import Instant, Judged, Tallies, load_of, minutes_since, show
+
+FILE = Path(__file__).with_name("recall.json")
+Message = dict[str, str]
+HIDDEN = -1
+
+
+@dataclass(frozen=True, slots=True)
+class RecallSettings:
+    """What is remembered and shown; presets are in ``recall.json``.
+
+    Attributes:
+        level: ``"none"`` (nothing but the observation), ``"A"`` (what the resident did), ``"AS"`` (+ what was said), ``"ASC"``
+            (+ ratings) or ``"ASCR"`` (+ the marks by dimension, which say why).
+        retrieval: Preset of ``memory.json``.
+        similar: Rated records looked up for the counts of moments like this one.
+        records: Records shown word for word.
+        topics, tones: Most liked and most disliked ones that are named, each.
+        half_life_days: Of the counts.
+        instructions: Whether the prompt explains itself, as a general language model needs.
+    """
+
+    level: str = "ASCR"
+    retrieval: str = "default"
+    similar: int = 16
+    records: int = 0
+    topics: int = 8
+    tones: int = 4
+    half_life_days: float = 6.0
+    instructions: bool = True
+
+
+@lru_cache(maxsize=1)
+def _words() -> dict[str, Any]:
+    return sourced_values(read_json(FILE), str(FILE))
+
+
+class Recall:
+    """Memory of one resident, and the prompts made of it.
+
+    Args:
+        settings: What is remembered and shown.
+        setting: Whose topics and tones.
+        encoder: For retrieval and labels; the embedded one by default.
+    """
+
+    def __init__(self, settings: RecallSettings | None = None, setting: str = "house", encoder: TextEncoder | None = None) -> None:
+        self.settings = settings or RecallSettings()
+        self.encoder: TextEncoder = encoder or Encoder.load()
+        self.labels: Labels = labels_of(setting, self.encoder)
+        self.names = [t.name.lower() for t in self.labels.setting.topics]
+        self.tone_names = [t.name.lower() for t in self.labels.setting.tones]
+        level = self.settings.level
+        self.remembers = ("none", "A", "AS", "ASC", "ASCR").index(level)
+        self.memory = Memory(self.encoder, self.settings.retrieval, "A")
+        self.tallies = Tallies(len(self.names), len(self.tone_names), self.settings.half_life_days, level == "ASCR")
+        self.judged: list[Judged] = []
+        self.said: list[tuple[int, str]] = []
+        self._waiting: Instant | None = None
+        self._action, self._since = "", 0
+        self._nearness: FloatArray | None = None
+        self._near_to = ""
+        self._told: list[tuple[int, str]] = []
+        self._profile = ""
+        self._here: tuple[str, int, str] = ("", HIDDEN, "")
+
+    def see(self, seen: Observation) -> None:
+        """Take in an observation, and the rating in it of what was said last."""
+        if seen.action != self._action:
+            self._action, self._since = seen.action, seen.tick
+            if self._told and self._told[-1][0] // TICKS_PER_DAY != seen.tick // TICKS_PER_DAY:
+                self._told = []
+            self._told.append((seen.tick, seen.action))
+        if self._waiting is not None and seen.tick > self._waiting.tick:
+            instant, self._waiting = self._waiting, None
+            if seen.marks is not None:
+                self.learn([Judged(instant, self.said[-1][1], seen.marks)])
+
+    def spoke(self, seen: Observation, text: str) -> None:
+        """Remember having said this at the moment of the observation seen last."""
+        self._waiting = self.instant(seen)
+        self.said.append((seen.tick, text))
+
+    def instant(self, seen: Observation) -> Instant:
+        """What may decide whether one more text is welcome at the observation seen last."""
+        gap = minutes_since(seen.tick, self.said[-1][0] if self.said else None)
+        return Instant(seen.tick, seen.action, minutes_since(seen.tick, self._since), gap, load_of(seen.tick, self.said))
+
+    def learn(self, judged: Sequence[Judged]) -> None:
+        """Take in ratings, of texts that were said or only considered, in the order of time."""
+        if not judged:
+            return
+        for one in judged:
+            self.tallies.add(one, *self.labels.read(one.text))
+        last = self.memory.records[-1].tick if self.memory.records else 0
+        self.memory.extend([Record(max(j.instant.tick, last), j.instant.action, j.text, j.marks.bit_count()) for j in judged])
+        self.judged += judged
+        self._nearness = None
+        self._profile = ""
+        self._here = ("", HIDDEN, "")
+
+    def messages(self, seen: Observation) -> tuple[Message, ...]:
+        """The prompt of a decision, as chat messages."""
+        words, parts = _words(), []
+        if self.remembers >= 3:
+            self._profile = self._profile or self._make_profile()
+            parts.append(self._profile)
+        parts.append(self._now(seen))
+        content = "\n".join(part for part in parts if part)
+        if seen.persona:
+            content = f"{seen.persona}\n{content}"
+        user: Message = {"role": "user", "content": content}
+        if not self.settings.instructions:
+            return (user,)
+        return ({"role": "system", "content": words["instructions"]}, user)
+
+    def _make_profile(self) -> str:
+        """What is liked and what is not, by the counts of all ratings."""
+        lines = []
+        for what, table, names, most in (("Topics", self.tallies.topic, self.names, self.settings.topics),
+                                         ("Tones", self.tallies.tone, self.tone_names, self.settings.tones)):
+            ranked = self.tallies.ranked(table)
+            good = [k for k, share in ranked if share > 0.5][:most]
+            bad = [k for k, share in reversed(ranked) if share <= 0.5][:most]
+            for title, chosen in ((f"{what} welcome", good), (f"{what} unwelcome", bad)):
+                if chosen:
+                    lines.append(f"{title}: " + ", ".join(f"{names[k]} {show(*table[k])}" for k in chosen) + ".")
+        return "\n".join(lines)
+
+    def _now(self, seen: Observation) -> str:
+        tick, t = seen.tick, self.tallies
+        lasting = minutes_since(tick, self._since)
+        company = f" Also at home: {seen.company}." if seen.company else ""
+        begun = "just begun" if lasting < 10 else f"for {_about(lasting)}"
+        day = f"{date_of(seen.day):%A} {time_text(tick)}"
+        lines = [f"{day}. {seen.action} ({seen.room}), {begun}.{company}"]
+        instant = self.instant(seen)
+        if self.remembers >= 2:
+            spoken = f"Last said {_about(instant.gap)} ago, load {instant.load:.1f}." if instant.gap >= 0 else "Nothing said yet."
+            lately = [self.names[main(self.labels.read(text)[0])] for _, text in self.said[-3:]]
+            lines.append(spoken + (f" Lately: {', '.join(lately)}." if lately else ""))
+        if self.remembers >= 3 and self.judged:
+            timing, often = t.like(instant, self._nearness_of(seen.action))
+            lines.append(f"Moment {show(*timing)}, rate {show(*often)}.{self._similar(seen)}")
+        return "\n".join(lines)
+
+    def _similar(self, seen: Observation) -> str:
+        """Counts over the rated records that are most like this moment, by retrieval."""
+        if self._here[0] == seen.action and self._here[1] == len(self.judged):
+            return self._here[2]
+        good, bad = dict[int, int](), dict[int, int]()
+        for i in self.memory.retrieve(seen.action, self.settings.similar):
+            judged = self.judged[i]
+            counts = good if self.tallies.given(judged.marks, 0) else bad
+            topic = main(self.labels.read(judged.text)[0])
+            counts[topic] = counts.get(topic, 0) + 1
+        text = ""
+        for title, counts, other in (("welcome", good, bad), ("unwelcome", bad, good)):
+            chosen = sorted((k for k in counts if counts[k] > other.get(k, 0)), key=lambda k: -counts[k])[:3]
+            if chosen:
+                text += f" Like now {title}: {', '.join(self.names[k] for k in chosen)}."
+        self._here = (seen.action, len(self.judged), text)
+        return text
+
+    def _nearness_of(self, action: str) -> FloatArray:
+        """Cosine of the action of every judged moment to this one."""
+        if self._nearness is None or self._near_to != action:
+            known = {a: k for k, a in enumerate(dict.fromkeys(j.instant.action for j in self.judged))}
+            rows = self.encoder.encode(list(known)) @ self.encoder.encode([action])[0]
+            self._nearness = rows[[known[j.instant.action] for j in self.judged]]
+            self._near_to = action
+        return self._nearness
+
+    def get_state(self) -> Mapping[str, Any]:
+        """Everything remembered, as JSON values."""
+        raise NotImplementedError
+
+
+def _about(minutes: float) -> str:
+    """A duration in round words.
+
+    Example:
+        >>> _about(7), _about(95), _about(400)
+        ('5 min', '1 h 30', '6 h')
+    """
+    if minutes < 60:
+        return f"{max(5, int(minutes // 5) * 5)} min"
+    hours, rest = divmod(int(minutes), 60)
+    return f"{hours} h 30" if rest >= 30 and hours < 4 else f"{min(hours, 24)} h"

@@ -1,0 +1,1 @@
+"""The embedded language model of ProPerAssistant: how it is made."""
