@@ -1,8 +1,8 @@
-"""ProPerAssistant: remembers one resident, decides and writes with a language model, and is trained on the day's ratings at night.
+"""ProPerAssistant: remembers one resident, decides and writes with a language model, and learns from the day's ratings at night.
 
-A day: at each decision the resident's `Recall` makes a prompt; the `Policy` says whether to speak, and texts come from a pool that it
-writes when the activity changes. Some texts of the pool are shown to the resident's judgement without being said (pairwise
-feedback, where the protocol allows it). At the first decision of the next day the ratings become preference pairs, pairs become an
+A day: at each decision the resident's `Recall` makes a prompt; the `Policy` says whether to speak, and texts come from a pool
+that it writes when the activity changes. Some texts of the pool are shown to the resident's judgement without being said
+(pairwise feedback, where the protocol allows it). At the first decision of the next day the ratings become preference pairs, pairs become an
 adapter, and the adapter takes over.
 """
 

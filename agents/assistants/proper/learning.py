@@ -58,13 +58,14 @@ class Learner:
         """
         if not self.preset.train or not moments:
             return {}
-        from .train import TrainSettings, TrainingError, train
+        from .train import TrainingError, TrainSettings, train
 
         day = moments[0].tick // TICKS_PER_DAY
         self.pairs[day], counts = pairs_of(moments, Scheme.preset(self.preset.scheme))
         chosen = replay(self.pairs, self.preset.replay, stream(self.seed, "replay", day))
         notes: dict[str, Any] = {"pairs": counts.as_dict(), "trained_on": len(chosen)}
-        settings = TrainSettings.preset(self.preset.training, method=self.preset.method, seed=derive(self.seed, "train", day) % 2**31)
+        settings = TrainSettings.preset(self.preset.training, method=self.preset.method,
+                                        seed=derive(self.seed, "train", day) % 2**31)
         if len(chosen) < settings.least_pairs:
             return {**notes, "adapter": "none: too few pairs"}
         out = self.folder / f"day-{day + 1:03d}"

@@ -170,9 +170,9 @@ def replay(by_day: Mapping[int, Sequence[Pair]], preset: str, rng: np.random.Gen
 
     Args:
         by_day: Pairs of all days so far.
-        preset: ``"equally200"``, ``"equally400"`` (so many of all so far, uniformly), ``"halftoday"`` (all of the last day and as
-            many older ones), or one of ``pairs.json``, which give a number of pairs of each kind and the share of them that is from
-            the last days.
+        preset: ``"equally200"``, ``"equally400"`` (so many of all so far, uniformly), ``"halftoday"`` (all of the last day and
+            as many older ones), or one of ``pairs.json``, which give a number of pairs of each kind and the share of them that is
+            from the last days.
         rng: Decides.
 
     Raises:
@@ -189,7 +189,8 @@ def replay(by_day: Mapping[int, Sequence[Pair]], preset: str, rng: np.random.Gen
         return _draw(today + _draw([p for d in days[:-1] for p in by_day[d]], len(today), rng), len(everything), rng)
     known = _numbers()["replay"]
     if preset not in known:
-        raise ValueError(f"unknown replay preset {preset!r}: {near_matches(preset, [*known, 'equally200', 'equally400', 'halftoday'])}")
+        names = [*known, "equally200", "equally400", "halftoday"]
+        raise ValueError(f"unknown replay preset {preset!r}: {near_matches(preset, names)}")
     plan, chosen = known[preset], list[Pair]()
     for kind in ("decision", "content"):
         late = [p for d in days[-plan["recent_days"] :] for p in by_day[d] if p.kind == kind]

@@ -64,7 +64,9 @@ class Recall:
         encoder: For retrieval and labels; the embedded one by default.
     """
 
-    def __init__(self, settings: RecallSettings | None = None, setting: str = "house", encoder: TextEncoder | None = None) -> None:
+    def __init__(
+        self, settings: RecallSettings | None = None, setting: str = "house", encoder: TextEncoder | None = None
+    ) -> None:
         self.settings = settings or RecallSettings()
         self.encoder: TextEncoder = encoder or Encoder.load()
         self.labels: Labels = labels_of(setting, self.encoder)
