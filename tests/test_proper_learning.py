@@ -148,7 +148,7 @@ class TestPairs:
         pairs, counts = pairs_of([moment(("tea", 0b1111), ("news", 0b0110))], Scheme.preset("moment"))
         assert [(p.kind, p.prefix, p.chosen, p.rejected, p.margin) for p in pairs] == [
             ("decision", "", SPEAK, SILENT, 1.0), ("content", SPEAK, " tea", " news", 2.0)]
-        assert counts.as_dict() == {"decision": 1, "content": 1, "tied": 0, "unrated": 0}
+        assert (counts.decision, counts.content, counts.tied, counts.unrated) == (1, 1, 0, 0)
 
     def test_a_bad_moment_calls_for_silence_whatever_was_said(self) -> None:
         pairs, _ = pairs_of([moment(("tea", 0b1101))], Scheme.preset("moment"))
@@ -164,7 +164,11 @@ class TestPairs:
         _, counts = pairs_of([Moment(0, PROMPT, (Option("tea", None, None, True),))], Scheme())
         assert counts.unrated == 1
 
-    @pytest.mark.parametrize(("name", "size"), [("equally200", 200), ("equally400", 400), ("halftoday", 120), ("balanced", 480)])
+    def test_texts_are_spelled_as_the_model_writes_them(self) -> None:
+        pairs, _ = pairs_of([moment(("tea", 0b1111), ("news", 0b0110))], spell=lambda text: f"(plan) {text}")
+        assert [p.chosen for p in pairs] == [SPEAK, " (plan) tea"]
+
+    @pytest.mark.parametrize(("name", "size"), [("equally200", 200), ("equally400", 400), ("halftoday", 120)])
     def test_replays(self, name: str, size: int) -> None:
         days = {d: [Pair(PROMPT, "", SPEAK, SILENT, 1.0, kind, d) for kind in ("decision", "content") for _ in range(n)]
                 for d, n in ((0, 400), (1, 400), (2, 30))}

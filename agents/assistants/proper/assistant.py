@@ -1,9 +1,9 @@
-"""ProPerAssistant: remembers one resident, decides and writes with a language model, and learns from the day's ratings at night.
+"""ProPerAssistant: remembers one resident, decides and writes with a language model, and learns from ratings at night.
 
 A day: at each decision the resident's `Recall` makes a prompt; the `Policy` says whether to speak, and texts come from a pool
 that it writes when the activity changes. Some texts of the pool are shown to the resident's judgement without being said
-(pairwise feedback, where the protocol allows it). At the first decision of the next day the ratings become preference pairs, pairs become an
-adapter, and the adapter takes over.
+(pairwise feedback, where the protocol allows it). At the first decision of the next day the ratings become preference pairs,
+pairs become an adapter, and the adapter takes over.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ProPerAssistant:
 
     def __init__(self, preset: str = "default", **changes: Any) -> None:
         self.preset: Preset = named_preset(preset, **changes)
-        self.policy: Policy = shared_policy(self.preset.base)
+        self.policy: Policy = shared_policy(self.preset.base, self.preset.load_in_4bit)
         self.folder: Path | None = None
 
     def keep(self, folder: Path) -> None:

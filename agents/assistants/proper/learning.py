@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.seeding import derive, stream
 
-from .pairs import Moment, Pair, Scheme, pairs_of, replay
+from .pairs import Example, Moment, Pair, kto_examples, pairs_of, replay
 from .policy import Policy
 from .presets import Preset
+
+SHOWN = ("kept", "too_long", "tied", "steps", "first_loss", "last_loss", "accuracy", "tokens")
+"""What of a training report goes into the notes: what is the same at every run."""
 
 
 class Learner:
@@ -31,6 +35,7 @@ class Learner:
         self._temporary = None if folder is not None else TemporaryDirectory(prefix="propersim-")
         self.folder = folder if folder is not None else Path(self._temporary.name)  # type: ignore[union-attr]
         self.pairs: dict[int, list[Pair]] = {}
+        self.examples: list[Example] = []
         self.trained = bool(preset.adapter)
         self.current: Path | None = Path(preset.adapter) if preset.adapter else None
 
@@ -61,19 +66,25 @@ class Learner:
         from .train import TrainingError, TrainSettings, train
 
         day = moments[0].tick // TICKS_PER_DAY
-        self.pairs[day], counts = pairs_of(moments, Scheme.preset(self.preset.scheme))
-        chosen = replay(self.pairs, self.preset.replay, stream(self.seed, "replay", day))
-        notes: dict[str, Any] = {"pairs": counts.as_dict(), "trained_on": len(chosen)}
+        self.pairs[day], counts = pairs_of(moments, self.preset.scheme, self.policy.spell)
+        rng = stream(self.seed, "replay", day)
+        chosen: list[Pair] | list[Example] = replay(self.pairs, self.preset.replay, rng)
+        if self.preset.method == "kto":
+            self.examples += kto_examples(moments, delivered_only=not self.preset.alternatives, spell=self.policy.spell)
+            chosen = [self.examples[i] for i in rng.permutation(len(self.examples))[: 2 * len(chosen)]]
+        notes: dict[str, Any] = {"pairs": asdict(counts), "trained_on": len(chosen)}
         settings = TrainSettings.preset(self.preset.training, method=self.preset.method,
                                         seed=derive(self.seed, "train", day) % 2**31)
-        if len(chosen) < settings.least_pairs:
+        if len(chosen) < settings.least:
             return {**notes, "adapter": "none: too few pairs"}
         out = self.folder / f"day-{day + 1:03d}"
         start = None if self.preset.from_scratch else self.current
         try:
-            report = train(self.policy.base, chosen, out, settings, adapter=start)
+            with self.policy.set_aside():
+                report = train(self.policy.base, chosen, out, settings, adapter=start, tied=counts.tied)
         except TrainingError as error:  # yesterday's adapter stays, and the notes say why
             return {**notes, "adapter": f"kept yesterday's: {error}"}
         self.current, self.trained = out, True
         self.policy.assign(self.name, out)
-        return {**notes, "adapter": out.name, **report.notes()}
+        shown = {name: getattr(report, name) for name in SHOWN}
+        return {**notes, "adapter": out.name, **{k: v if v is None else round(v, 4) for k, v in shown.items()}}

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from propersim_env.agents.users.simulated.encoder import Encoder
+
 from .answer import SILENT, SPEAK, Answer, read_text
+from .labels import labels_of
+from .plan import Plan, without_plan
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
     from .models import Base
 
 Message = Mapping[str, str]
+SMALL = 50_000_000
+"""Parameters up to which a policy computes with a copy, so that training leaves it alone."""
 NO_ADAPTER = "__base__"
 """What peft calls the base model in a batch of several adapters."""
 
@@ -42,19 +49,38 @@ class Policy:
         base: From `models.load_base`.
         most_tokens: New tokens of a text at most.
         batch: Sequences computed together at most; lower it where memory is short.
+        setting: Whose topics and tones plans name (see `plan.Plan`).
     """
 
-    def __init__(self, base: Base, most_tokens: int = 64, batch: int = 64) -> None:
+    def __init__(self, base: Base, most_tokens: int = 64, batch: int = 64, setting: str = "house") -> None:
         self.base, self.most_tokens, self.batch = base, most_tokens, batch
-        self.model: Any = base.model
+        self._apart = sum(p.numel() for p in base.model.parameters()) <= SMALL
+        self.model: Any = deepcopy(base.model) if self._apart else base.model
         self.model.eval()
         self._folders: dict[str, str] = {}
         self._uses: dict[str, str] = {}
         self._loaded = 0
+        plans = bool(getattr(base.model.config, "propersim_plan", False))
+        self.plan = Plan(labels_of(setting, Encoder.load())) if plans else None
         tokenizer = base.tokenizer
         self._choices = [tokenizer.encode(answer, add_special_tokens=False) for answer in (SILENT, SPEAK)]
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         self.tokens_read = self.tokens_written = 0
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Leave the base free for training: a large model is there only once, so its adapters are taken off meanwhile."""
+        if self._apart or not self._folders:
+            yield
+            return
+        uses = {name: place for name, key in self._uses.items() for place, k in self._folders.items() if k == key}
+        self.model = self.model.unload()
+        self._folders, self._uses = {}, {}
+        try:
+            yield
+        finally:
+            for name, place in uses.items():
+                self.assign(name, Path(place))
 
     def assign(self, name: str, folder: Path | None) -> None:
         """Give the resident of this name the adapter in a folder, in place of the one it has; None gives the base model.
@@ -220,12 +246,16 @@ class Policy:
     def _read(self, tokens: list[int], end: int, log_probability: float) -> Written:
         ended = bool(tokens) and tokens[-1] == end
         words = self.base.tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=False)
-        return Written(read_text(words, ended), log_probability, len(tokens))
+        return Written(read_text(without_plan(words) if self.plan else words, ended), log_probability, len(tokens))
+
+    def spell(self, text: str) -> str:
+        """A text as the model would write it: with its plan, where it plans."""
+        return self.plan.spell(text) if self.plan else text
 
 
 @lru_cache(maxsize=4)
-def shared_policy(base: str) -> Policy:
+def shared_policy(base: str, load_in_4bit: bool = False) -> Policy:
     """The policy of a base model by name, shared by all residents of this process."""
     from .models import load_base
 
-    return Policy(load_base(base))
+    return Policy(load_base(base, load_in_4bit=load_in_4bit))

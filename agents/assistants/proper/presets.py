@@ -24,6 +24,7 @@ class Preset:
         about: What it is for.
         base: Language model: ``"embedded"``, a hub id, a folder, a ``.gguf`` file or a package (see `models.load_base`).
         adapter: Folder of an adapter to start from; ``""`` for the base model alone.
+        load_in_4bit: Quantise the base (needs a GPU).
         setting: Whose catalogue, topics and tones.
         recall: What is remembered and shown.
         decide: ``"threshold"``: speak when the log-odds of speaking plus `bias` are above 0; ``"sample"``: throw a die by
@@ -49,6 +50,7 @@ class Preset:
     about: str = ""
     base: str = "embedded"
     adapter: str = ""
+    load_in_4bit: bool = False
     setting: str = "house"
     recall: RecallSettings = field(default_factory=RecallSettings)
     decide: str = "threshold"

@@ -158,7 +158,8 @@ class Recall:
         lines = [f"{day}. {seen.action} ({seen.room}), {begun}.{company}"]
         instant = self.instant(seen)
         if self.remembers >= 2:
-            spoken = f"Last said {_about(instant.gap)} ago, load {instant.load:.1f}." if instant.gap >= 0 else "Nothing said yet."
+            said = instant.gap >= 0
+            spoken = f"Last said {_about(instant.gap)} ago, load {instant.load:.1f}." if said else "Nothing said yet."
             lately = [self.names[main(self.labels.read(text)[0])] for _, text in self.said[-3:]]
             lines.append(spoken + (f" Lately: {', '.join(lately)}." if lately else ""))
         if self.remembers >= 3 and self.judged:

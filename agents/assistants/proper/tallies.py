@@ -124,7 +124,9 @@ class Tallies:
         )
         self.count += 1
 
-    def like(self, now: Instant, nearness: NDArray[np.float32] | None = None) -> tuple[tuple[float, float], tuple[float, float]]:
+    def like(
+        self, now: Instant, nearness: NDArray[np.float32] | None = None
+    ) -> tuple[tuple[float, float], tuple[float, float]]:
         """Marks for timing, and for frequency, over judged moments, each weighed by how like this one it is.
 
         Args:

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from rich.progress import Progress
 
+from propersim_env.agents.assistants.proper.labels import labels_of
+from propersim_env.agents.assistants.proper.plan import Plan
+from propersim_env.agents.users.simulated.encoder import Encoder
 from propersim_env.setting import load_setting
 
 from .fit import LanguageTargets, OutcomeTargets, Trainer, decision_quality, make_model, make_tokenizer, save
@@ -33,8 +36,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where the models go")
     parser.add_argument("--personas", type=int, default=160, help="train personas (population seed 0); default: 160")
     parser.add_argument("--days", type=int, default=8, help="days of each; default: 8")
-    parser.add_argument("--steps", type=int, nargs=2, default=(700, 900), metavar=("LANGUAGE", "OUTCOMES"),
-                        help="training steps of the two stages; default: 700 900")
+    parser.add_argument("--steps", type=int, nargs=2, default=(600, 1300), metavar=("LANGUAGE", "OUTCOMES"),
+                        help="training steps of the two stages; default: 600 1300")
     parser.add_argument("--seed", type=int, default=0, help="of everything random; default: 0")
     parser.add_argument("--workers", type=int, default=2, help="processes and threads; default: 2")
     options = parser.parse_args()
@@ -48,11 +51,11 @@ def build(options: argparse.Namespace) -> None:
     train = collect(0, options.personas, options.days, options.workers)
     dev = collect(1, max(2, options.personas // 10), options.days, options.workers)
     random.Random(options.seed).shuffle(dev)
-    dev = dev[:3000]
+    dev, spell = dev[:3000], Plan(labels_of("house", Encoder.load())).spell
     about: dict[str, Any] = {"train_samples": len(train), "dev_samples": len(dev), "personas": options.personas,
                              "days": options.days, "steps": list(options.steps), "seed": options.seed,
                              "packages": {name: version(name) for name in ("torch", "transformers", "tokenizers")}}
-    tokenizer = make_tokenizer(train[:: max(1, len(train) // 8000)], setting)
+    tokenizer = make_tokenizer(train[:: max(1, len(train) // 8000)], setting, spell)
     model = make_model(tokenizer, options.seed)
     about["parameters"] = sum(p.numel() for p in model.parameters())
     stages = (("embedded", LanguageTargets(setting, random.Random(options.seed)), 2e-3, 0.3),
@@ -62,12 +65,12 @@ def build(options: argparse.Namespace) -> None:
         if (folder / "model.safetensors").exists():
             model = type(model).from_pretrained(folder, dtype=torch.float32)
             continue
-        trainer = Trainer(model, tokenizer, train, targets, options.seed)
+        trainer = Trainer(model, tokenizer, train, targets, spell, options.seed)
         with Progress() as progress:
             bar = progress.add_task(name, total=steps)
             for _, text, decided in trainer.run(steps, rate, weight):
                 progress.update(bar, advance=1, description=f"{name}: text loss {text:.2f}, decision loss {decided:.3f}")
-        about[name] = decision_quality(Trainer(model, tokenizer, dev, OutcomeTargets(random.Random(1)), 1), dev)
+        about[name] = decision_quality(Trainer(model, tokenizer, dev, OutcomeTargets(random.Random(1)), spell, 1), dev)
         save(model, tokenizer, folder)
     about["minutes"] = round((time.monotonic() - started) / 60, 1)
     (options.out / "build.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -1,15 +1,16 @@
 """The tokenizer and the two supervised stages of the embedded language model.
 
-`language`: any prompt, a fitting catalogue text: it learns to write, to follow what the prompt says is welcome (half of the time),
-and to speak at a fixed small share of moments, whatever the moment. This is the untrained base of the *cold* regime.
+`language`: any prompt, a fitting catalogue text: it learns to write, to follow what the prompt says is welcome (half of the
+time), and to speak at a fixed small share of moments, whatever the moment. This is the untrained base of the *cold* regime.
 
-`outcomes`: moments of train personas with what they rated: it learns to speak where timing and frequency were both welcome, and to
-say what was rated well by this resident, given the memory in the prompt. This is the base of the *amortised* regime.
+`outcomes`: moments of train personas with what they rated: it learns to speak where timing and frequency were both welcome,
+and to say what was rated well by this resident, given the memory in the prompt. This is the base of the *amortised* regime.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ CHAT_TEMPLATE = (
     "{% else %}<user>{{ m['content'] }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 PIECES = r" ?\d+/\d+[.,]?|\n| ?[A-Za-z']+| ?\d+| ?[^\sA-Za-z\d]+"
-"""What the tokenizer never merges across: shares such as 5/6 are pieces of their own."""
+"""What the tokenizer never merges across, after the names of topics: shares such as 5/6 are pieces of their own."""
 VOCABULARY = 3500
 HIDDEN, LAYERS, HEADS = 192, 4, 6
 CONTEXT = 1024
@@ -40,17 +41,23 @@ SPEAKS = 0.05
 """How often the base speaks, whatever the moment: about 19 times a waking day, chatty as the published first day is."""
 FOLLOWS = 0.5
 BATCH = 48
-Batch = tuple[torch.Tensor, list[int], list[int], list[int], torch.Tensor]
+PLAN_TOKENS, PLAN_WEIGHT = 5, 3.0
+"""The plan, ``(topic, tone)``, is where the choice is made: its tokens count so many times in the loss."""
+Batch = tuple[torch.Tensor, list[int], list[int], list[int], torch.Tensor, torch.Tensor]
 
 
-def make_tokenizer(samples: Sequence[Sample], setting: Setting) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer of our prompts and texts, with a chat template."""
+def make_tokenizer(samples: Sequence[Sample], setting: Setting, spell: Callable[[str], str]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of our prompts and texts, with a chat template.
+
+    Names of topics and tones become single tokens, the same in the memory and in the plan of a text.
+    """
+    names = sorted([t.name.lower() for t in (*setting.topics, *setting.tones)], key=len, reverse=True)
+    pieces = "|".join(f" ?{re.escape(name)}(?![a-z])" for name in names) + f"|{PIECES}"
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(PIECES), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+        pre_tokenizers.Split(Regex(pieces), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     tokenizer.decoder = decoders.ByteLevel()
-    corpus = [s.prompt for s in samples] + [f" {text}" for s in samples for text, _ in s.rated]
-    corpus += [f" {entry.text}" for entry in setting.catalogue] * 20
+    corpus = [s.prompt for s in samples] + [f" {spell(entry.text)}" for entry in setting.catalogue] * 30
     tokenizer.train_from_iterator(corpus, trainers.BpeTrainer(
         vocab_size=VOCABULARY, special_tokens=[PAD, END, USER, ASSISTANT, SILENT, SPEAK],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
@@ -65,7 +72,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalL
     return LlamaForCausalLM(LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=HIDDEN, intermediate_size=HIDDEN * 8 // 3, num_hidden_layers=LAYERS,
         num_attention_heads=HEADS, num_key_value_heads=HEADS, tie_word_embeddings=True, max_position_embeddings=CONTEXT,
-        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None))
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None, propersim_plan=True))
 
 
 class LanguageTargets:
@@ -116,11 +123,13 @@ class Trainer:
         model, tokenizer: What is trained.
         samples: To learn from.
         targets: What to answer.
+        spell: Puts the plan before a text.
         seed: Of the order.
     """
 
     def __init__(self, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, samples: Sequence[Sample],
-                 targets: Targets, seed: int) -> None:
+                 targets: Targets, spell: Callable[[str], str], seed: int) -> None:
+        self.spell = spell
         self.model, self.tokenizer, self.samples, self.targets = model, tokenizer, samples, targets
         self.rng = random.Random(seed)
         self.choices = torch.tensor([tokenizer.convert_tokens_to_ids(SILENT), tokenizer.convert_tokens_to_ids(SPEAK)])
@@ -130,30 +139,32 @@ class Trainer:
         for sample in chosen:
             text, speak = self.targets(sample)
             prompt = encode(f"{USER}{sample.prompt}{ASSISTANT}", add_special_tokens=False)
-            answer = encode(f"{SPEAK} {text}{END}", add_special_tokens=False) if text else []
+            answer = encode(f"{SPEAK} {self.spell(text)}{END}", add_special_tokens=False) if text else []
             rows.append(prompt + answer)
             starts.append(len(prompt))
             speaks.append(speak)
         ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-        row, column, token = list[int](), list[int](), list[int]()
+        row, column, token, weight = list[int](), list[int](), list[int](), list[float]()
         for i, tokens in enumerate(rows):
             ids[i, : len(tokens)] = torch.tensor(tokens)
             for j in range(starts[i] + 1, len(tokens)):
                 row.append(i)
                 column.append(j - 1)
                 token.append(tokens[j])
-        return (ids, [s - 1 for s in starts], row, column, torch.tensor(token)), torch.tensor(speaks)
+                weight.append(PLAN_WEIGHT if j - starts[i] <= PLAN_TOKENS else 1.0)
+        return (ids, [s - 1 for s in starts], row, column, torch.tensor(token), torch.tensor(weight)), torch.tensor(speaks)
 
     def losses(self, chosen: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Cross-entropy of texts and of decisions, and the log-odds of speaking."""
-        (ids, last, row, column, token), speaks = self._batch(chosen)
+        (ids, last, row, column, token, weight), speaks = self._batch(chosen)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             hidden = self.model.model(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state
             words = self.model.lm_head(hidden[row, column])
             decisions = self.model.lm_head(hidden[torch.arange(len(ids)), last])
         log_p = torch.log_softmax(decisions.float(), -1)[:, self.choices]
         decided = -(log_p[:, 0] * (1 - speaks) + log_p[:, 1] * speaks).mean()
-        return functional.cross_entropy(words.float(), token), decided, (log_p[:, 1] - log_p[:, 0]).detach()
+        written = (functional.cross_entropy(words.float(), token, reduction="none") * weight).sum() / weight.sum()
+        return written, decided, (log_p[:, 1] - log_p[:, 0]).detach()
 
     def run(self, steps: int, learning_rate: float, decision_weight: float) -> Iterator[tuple[int, float, float]]:
         """Train; gives step, text loss and decision loss after every step."""
@@ -185,7 +196,8 @@ def decision_quality(trainer: Trainer, samples: Sequence[Sample]) -> dict[str, f
     ranks, right = np.argsort(np.argsort(odds)) + 1, np.array(labels, bool)
     positives = int(right.sum())
     area = (ranks[right].sum() - positives * (positives + 1) / 2) / max(1, positives * (len(right) - positives))
-    return {"auc": round(float(area), 4), "text_loss": round(float(np.mean(losses)), 4), "welcome": round(positives / len(right), 4)}
+    values = {"auc": float(area), "text_loss": float(np.mean(losses)), "welcome": positives / len(right)}
+    return {name: round(value, 4) for name, value in values.items()}
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
