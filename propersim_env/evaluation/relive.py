@@ -5,10 +5,13 @@ Episodes are functions of what their log begins with and of what was said, so no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from propersim_env.clock import TICKS_PER_DAY, moment_text
 from propersim_env.episode import RUBRIC_VERSION
 from propersim_env.log import Decision, Episode, LogError
-from propersim_env.persona import persona_from_dict
+from propersim_env.machine import Machine, MachineConfig
+from propersim_env.persona import Persona, persona_from_dict
 from propersim_env.protocols import UserBatch
 from propersim_env.registry import make_users, user_names
 from propersim_env.setting import load_setting
@@ -31,21 +34,11 @@ def relive(episode: Episode, tick: int, setting: str | None = None) -> tuple[Use
         TypeError: The user of the log cannot explain itself.
         ValueError: No decision was taken at that tick.
     """
-    path, begin = episode.path, episode.begin
-    if begin["rubric"] != RUBRIC_VERSION:
-        raise LogError(f"{path}: was rated by rubric version {begin['rubric']}, this is version {RUBRIC_VERSION}: install the "
-                       f"version that wrote it, propersim {begin['version']}")
     decisions = list(episode.decisions())
     if not any(d.tick == tick for d in decisions):
         raise ValueError(_no_decision(episode, decisions, tick))
-    name = begin["user"]["name"]
-    if name not in user_names() and ":" not in name:
-        raise LogError(f"{path}: its resident was played by {name!r}, which cannot be built from its name: only episodes of a "
-                       f"registered user or an import path can be lived again")
-    users = make_users(name, 1, **begin["user"].get("options", {}))
-    capability(getattr(users, "users", [users])[0], "what_if")
-    persona = persona_from_dict(begin["persona"], load_setting(setting or begin["setting"]), str(path))
-    now = users.reset(0, persona, begin["seed"]).tick
+    users, persona = _home(episode, setting)
+    now = users.reset(0, persona, episode.begin["seed"]).tick
     for decision in decisions:
         if decision.tick != now:
             raise LogError(_differs(episode, decision, f"it is at {moment_text(now)} then"))
@@ -58,6 +51,50 @@ def relive(episode: Episode, tick: int, setting: str | None = None) -> tuple[Use
             raise LogError(_differs(episode, decision, f"it gives the marks {int(turns.marks[0]):x}, not {decision.marks:x}"))
         now = int(turns.tick[0])
     raise AssertionError("unreachable: the decision is in the log")
+
+
+def observations(episode: Episode, setting: str | None = None) -> Iterator[tuple[str, Decision]]:
+    """Every decision of a log with the observation that it was taken on, as the assistant saw it.
+
+    Args:
+        episode: From `propersim_env.log.read_episode`; it need not be complete.
+        setting: As for `relive`.
+
+    Raises:
+        LogError, TypeError: As for `relive`.
+    """
+    users, persona = _home(episode, setting)
+    begin = episode.begin
+    config = MachineConfig(begin["days"], "utility", begin["reveal_persona"], feedback=begin.get("feedback", "full"))
+    machine = Machine(1, config)
+    machine.begin(0, persona, None, begin["seed"])
+    machine.first_turn(0, users.reset(0, persona, begin["seed"]))
+    for decision in episode.decisions():
+        if decision.tick != machine.tick[0]:
+            raise LogError(_differs(episode, decision, f"it is at {moment_text(int(machine.tick[0]))} then"))
+        yield machine.observation(0), decision
+        machine.assistant_turn([decision.text])
+        turns = users.act([decision.text])
+        if 0 in turns.faults:
+            raise turns.faults[0]
+        if decision.marks is not None and int(turns.marks[0]) != decision.marks:
+            raise LogError(_differs(episode, decision, f"it gives the marks {int(turns.marks[0]):x}, not {decision.marks:x}"))
+        machine.user_turn(turns)
+
+
+def _home(episode: Episode, setting: str | None) -> tuple[UserBatch, Persona]:
+    """Users of one home, and the persona, as the log says."""
+    path, begin = episode.path, episode.begin
+    if begin["rubric"] != RUBRIC_VERSION:
+        raise LogError(f"{path}: was rated by rubric version {begin['rubric']}, this is version {RUBRIC_VERSION}: install the "
+                       f"version that wrote it, propersim {begin['version']}")
+    name = begin["user"]["name"]
+    if name not in user_names() and ":" not in name:
+        raise LogError(f"{path}: its resident was played by {name!r}, which cannot be built from its name: only episodes of a "
+                       f"registered user or an import path can be lived again")
+    users = make_users(name, 1, **begin["user"].get("options", {}))
+    capability(getattr(users, "users", [users])[0], "what_if")
+    return users, persona_from_dict(begin["persona"], load_setting(setting or begin["setting"]), str(path))
 
 
 def _no_decision(episode: Episode, decisions: list[Decision], tick: int) -> str:

@@ -75,7 +75,7 @@ class ProPerAssistant:
         self._written = 0
         self._considered: list[str] = []
         self._prompts: dict[int, tuple[tuple[Message, ...], Instant]] = {}
-        self._day = -1
+        self._tick = 0
         self.today, self.watch, self._notes = DayCount(), Watch(), dict[str, Any]()
 
     def act(self, observation: str) -> str:

@@ -41,19 +41,19 @@ class Learner:
 
     def shuffled(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The events, with their ratings exchanged among the rated texts of the day where the preset asks for that."""
-        events = [dict(event) for event in events]
-        if not self.preset.shuffle or not events:
-            return events
+        own = [dict(event) for event in events]
+        if not self.preset.shuffle or not own:
+            return own
         places: list[dict[str, Any]] = []
-        for event in events:
+        for event in own:
             event["alternatives"] = [dict(a) for a in event.get("alternatives", ())]
             places += [event, *event["alternatives"]]
         rated = [p for p in places if p["text"] and p["marks"] is not None]
-        order = stream(self.seed, "shuffle", events[0]["tick"]).permutation(len(rated))
+        order = stream(self.seed, "shuffle", own[0]["tick"]).permutation(len(rated))
         values = [(rated[k]["marks"], rated[k]["rating"]) for k in order]
         for place, (marks, rating) in zip(rated, values, strict=True):
             place["marks"], place["rating"] = marks, rating
-        return events
+        return own
 
     def night(self, moments: Sequence[Moment]) -> dict[str, Any]:
         """Learn from the moments of a day.

@@ -7,7 +7,7 @@ several completions share are computed once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .models import Base
 
-Message = Mapping[str, str]
+Message = dict[str, str]
 SMALL = 50_000_000
 """Parameters up to which a policy computes with a copy, so that training leaves it alone."""
 NO_ADAPTER = "__base__"

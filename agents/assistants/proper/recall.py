@@ -69,7 +69,7 @@ class Recall:
     ) -> None:
         self.settings = settings or RecallSettings()
         self.encoder: TextEncoder = encoder or Encoder.load()
-        self.labels: Labels = labels_of(setting, self.encoder)
+        self.labels: Labels = labels_of(setting, self.encoder)  # type: ignore[arg-type]  # objects are hashable
         self.names = [t.name.lower() for t in self.labels.setting.topics]
         self.tone_names = [t.name.lower() for t in self.labels.setting.tones]
         level = self.settings.level

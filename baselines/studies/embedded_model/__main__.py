@@ -18,7 +18,7 @@ from propersim_env.agents.assistants.proper.plan import Plan
 from propersim_env.agents.users.simulated.encoder import Encoder
 from propersim_env.setting import load_setting
 
-from .fit import LanguageTargets, OutcomeTargets, Trainer, decision_quality, make_model, make_tokenizer, save
+from .fit import LanguageTargets, OutcomeTargets, Targets, Trainer, decision_quality, make_model, make_tokenizer, save
 from .rollouts import collect
 
 EPILOG = """\
@@ -58,7 +58,8 @@ def build(options: argparse.Namespace) -> None:
     tokenizer = make_tokenizer(train[:: max(1, len(train) // 8000)], setting, spell)
     model = make_model(tokenizer, options.seed)
     about["parameters"] = sum(p.numel() for p in model.parameters())
-    stages = (("embedded", LanguageTargets(setting, random.Random(options.seed)), 2e-3, 0.3),
+    stages: tuple[tuple[str, Targets, float, float], ...] = (
+              ("embedded", LanguageTargets(setting, random.Random(options.seed)), 2e-3, 0.3),
               ("embedded-amortised", OutcomeTargets(random.Random(options.seed)), 1e-3, 2.0))
     for (name, targets, rate, weight), steps in zip(stages, options.steps, strict=True):
         folder = options.out / name

@@ -22,7 +22,7 @@ from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from propersim_env.agents.assistants.proper.answer import SILENT, SPEAK
-from propersim_env.agents.assistants.proper.pairs import WHAT, WHEN
+from propersim_env.agents.assistants.proper.pairs import OF_CONTENT, OF_MOMENT
 from propersim_env.setting import Setting
 
 from .rollouts import Sample
@@ -51,7 +51,7 @@ def make_tokenizer(samples: Sequence[Sample], setting: Setting, spell: Callable[
 
     Names of topics and tones become single tokens, the same in the memory and in the plan of a text.
     """
-    names = sorted([t.name.lower() for t in (*setting.topics, *setting.tones)], key=len, reverse=True)
+    names = sorted([t.name.lower() for t in setting.topics] + [t.name.lower() for t in setting.tones], key=len, reverse=True)
     pieces = "|".join(f" ?{re.escape(name)}(?![a-z])" for name in names) + f"|{PIECES}"
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
@@ -108,8 +108,8 @@ class OutcomeTargets:
 
     def __call__(self, sample: Sample) -> tuple[str, float]:
         """A text (``""`` if none was rated well), and whether to speak, 0 or 1."""
-        good = [text for text, marks in sample.rated if marks & WHAT == WHAT]
-        welcome = all(marks & WHEN == WHEN for _, marks in sample.rated)
+        good = [text for text, marks in sample.rated if marks & OF_CONTENT == OF_CONTENT]
+        welcome = all(marks & OF_MOMENT == OF_MOMENT for _, marks in sample.rated)
         return (self.rng.choice(good) if good else ""), float(welcome)
 
 

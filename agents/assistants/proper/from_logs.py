@@ -1,0 +1,61 @@
+"""From logged episodes to rated moments: the log is lived again with a `Recall` beside it, which makes the prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from propersim_env.clock import TICKS_PER_DAY
+from propersim_env.evaluation.relive import observations
+from propersim_env.feedback import Feedback
+from propersim_env.log import Episode
+from propersim_env.observation import read_observation
+
+from .pairs import Moment, Option
+from .recall import Recall, RecallSettings
+from .tallies import Judged
+
+
+def moments_of(episode: Episode, settings: RecallSettings, setting: str | None = None) -> Iterator[Moment]:
+    """The rated moments of a log, each with the prompt that ProPerAssistant would have had there.
+
+    Whatever assistant wrote the log: what it said and what it had rated becomes memory and pairs. Moments at which nothing but
+    silence was rated are left out.
+
+    Args:
+        episode: From `propersim_env.log.read_episode`.
+        settings: What is remembered and shown.
+        setting: Where the persona lives; by default as the log says.
+
+    Raises:
+        LogError: The log is of another version of rubric or persona, or was edited.
+    """
+    recall = Recall(settings, setting or episode.begin["setting"])
+    feedback = Feedback.parse(episode.begin.get("feedback", "full"))
+    seed, persona = episode.begin["seed"], episode.begin["persona"]["id"]
+    considered: list[Judged] = []
+    day = 0
+    for observation, decision in observations(episode, setting):
+        seen = read_observation(observation)
+        if seen.day > day:
+            recall.learn(considered)
+            considered, day = [], seen.day
+        recall.see(seen)
+        told = feedback.full or (bool(decision.text) and feedback.rated(seed, persona, seen.tick))
+        marks = decision.marks if told else None
+        options = [Option(decision.text, None if marks is None else marks.bit_count(), marks, True)]
+        for text, of_other in decision.alternatives:
+            options.append(Option(text, of_other.bit_count(), of_other, False))
+            if text:
+                considered.append(Judged(recall.instant(seen), text, of_other, False))
+        if any(option.text for option in options):
+            yield Moment(seen.tick, recall.messages(seen), tuple(options))
+        if decision.text:
+            recall.spoke(seen, decision.text)
+
+
+def by_day(moments: Iterator[Moment]) -> dict[int, list[Moment]]:
+    """Moments by the day they are of."""
+    days: dict[int, list[Moment]] = {}
+    for moment in moments:
+        days.setdefault(moment.tick // TICKS_PER_DAY, []).append(moment)
+    return days
