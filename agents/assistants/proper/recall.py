@@ -5,14 +5,14 @@ One `Recall` follows one resident, live or along a log, so that training sees th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from propersim_env.agents.users.simulated.encoder import Encoder
-from propersim_env.clock import TICKS_PER_DAY, date_of, time_text
+from propersim_env.clock import date_of, time_text
 from propersim_env.observation import Observation
 from propersim_env.schema import read_json, sourced_values
 
@@ -82,7 +82,6 @@ class Recall:
         self._action, self._since = "", 0
         self._nearness: FloatArray | None = None
         self._near_to = ""
-        self._told: list[tuple[int, str]] = []
         self._profile = ""
         self._here: tuple[str, int, str] = ("", HIDDEN, "")
 
@@ -90,9 +89,6 @@ class Recall:
         """Take in an observation, and the rating in it of what was said last."""
         if seen.action != self._action:
             self._action, self._since = seen.action, seen.tick
-            if self._told and self._told[-1][0] // TICKS_PER_DAY != seen.tick // TICKS_PER_DAY:
-                self._told = []
-            self._told.append((seen.tick, seen.action))
         if self._waiting is not None and seen.tick > self._waiting.tick:
             instant, self._waiting = self._waiting, None
             if seen.marks is not None:
@@ -193,10 +189,6 @@ class Recall:
             self._nearness = rows[[known[j.instant.action] for j in self.judged]]
             self._near_to = action
         return self._nearness
-
-    def get_state(self) -> Mapping[str, Any]:
-        """Everything remembered, as JSON values."""
-        raise NotImplementedError
 
 
 def _about(minutes: float) -> str:
