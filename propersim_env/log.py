@@ -1,9 +1,10 @@
 """The event log: one append-only JSON Lines file an episode, written before the next decision is asked for.
 
-Lines, in order: ``begin`` (what this episode is), then for each day ``day`` (the user's diary), ``said`` (a text and its
-rating) and ``silence`` (a stretch of silent decisions at consecutive ticks: one hexadecimal digit of marks each), at last
-``end`` with the SHA-256 of everything before it. A silent decision appends one byte to the line of its stretch, so a killed run
-has lost at most the unfinished tick.
+Lines, in order: ``begin`` (what this episode is), then for each day ``day`` (the user's diary), ``assistant`` (what the
+assistant notes of itself), ``said`` (a text and its rating) and ``silence`` (a stretch of silent decisions at consecutive
+ticks: one hexadecimal digit of marks each), with ``rated`` before a decision where other texts were rated without being heard;
+at last ``end`` with the SHA-256 of everything before it. A silent decision appends one byte to the line of its stretch, so a
+killed run has lost at most the unfinished tick.
 
 Resuming is replaying: the run is stepped again, and what it writes is compared with the bytes that are already there until
 they are used up. An edited file, or an assistant that is not deterministic, shows at the first byte that differs.
@@ -15,7 +16,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,15 @@ class EpisodeLog:
         """A new day begins."""
         self._line({"event": "day", "day": day, **diary})
 
+    def notes(self, day: int, notes: Mapping[str, Any]) -> None:
+        """What the assistant has to say of itself as this day begins; JSON values."""
+        self._line({"event": "assistant", "day": day, **notes})
+
+    def rated(self, tick: int, alternatives: Sequence[tuple[str, int]]) -> None:
+        """Texts (``""``: silence) with their marks, 0..15, rated at this absolute tick without being heard."""
+        self._line({"event": "rated", "tick": tick, "texts": [text for text, _ in alternatives],
+                    "marks": "".join(f"{marks:x}" for _, marks in alternatives)})
+
     def silence(self, tick: int, marks: int) -> None:
         """The assistant stayed silent at this absolute tick; marks are 0..15."""
         if tick == self._next_silent:
@@ -164,12 +174,16 @@ class EpisodeLog:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision of an assistant as the log has it; marks is None where the rating failed."""
+    """One decision of an assistant as the log has it; marks is None where the rating failed.
+
+    `alternatives` are the texts (``""``: silence) with their marks that were rated at that moment without being heard.
+    """
 
     tick: int
     text: str
     marks: int | None
     event: Mapping[str, Any] | None = None
+    alternatives: tuple[tuple[str, int], ...] = ()
 
     @property
     def rating(self) -> int | None:
@@ -200,15 +214,23 @@ class Episode:
         """The ``said`` events."""
         return (e for e in self.events if e["event"] == "said")
 
+    def notes(self) -> Iterator[Mapping[str, Any]]:
+        """The ``assistant`` events: what the assistant noted of itself as a ``day`` began."""
+        return (e for e in self.events if e["event"] == "assistant")
+
     def decisions(self) -> Iterator[Decision]:
         """Every decision in order, silent ones included."""
+        rated: dict[int, tuple[tuple[str, int], ...]] = {}
         for event in self.events:
             if event["event"] == "silence":
-                for i, digit in enumerate(event["marks"]):
-                    yield Decision(event["tick"] + i, "", int(digit, 16))
+                for tick, digit in enumerate(event["marks"], event["tick"]):
+                    yield Decision(tick, "", int(digit, 16), None, rated.pop(tick, ()) if rated else ())
             elif event["event"] == "said":
                 marks = None if event["marks"] is None else int(event["marks"], 16)
-                yield Decision(event["tick"], event["text"], marks, event)
+                yield Decision(event["tick"], event["text"], marks, event, rated.pop(event["tick"], ()))
+            elif event["event"] == "rated":
+                pairs = zip(event["texts"], event["marks"], strict=True)
+                rated = {event["tick"]: tuple((text, int(digit, 16)) for text, digit in pairs)}
 
 
 def read_episode(path: Path, *, allow_incomplete: bool = False) -> Episode:
@@ -255,7 +277,7 @@ def read_episode(path: Path, *, allow_incomplete: bool = False) -> Episode:
 
 
 def _where_it_stops(events: list[dict[str, Any]], tail: bytes) -> str:
-    last = next((e for e in reversed(events) if "tick" in e), None)
+    last = next((e for e in reversed(events) if "tick" in e and e["event"] != "assistant"), None)
     if events[-1]["event"] == "failure":
         e = events[-1]
         return f"the episode failed at tick {e['tick']} ({e['agent']}: {e['kind']}: {e['message']})"

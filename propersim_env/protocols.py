@@ -61,6 +61,17 @@ class Assistant(Protocol):
     A plain function of one argument, ``observation -> text``, is an assistant too. Optional members:
 
     - ``learn(events)``: called once a day, at the first decision of a new day, with the log events of the day before.
+    - ``alternatives() -> Sequence[str]``: asked right after each decision, under feedback ``"full"`` only: texts (``""``:
+      silence) that the resident rates at this very moment without hearing them. The ratings are told in ``learn`` only, as
+      ``event["alternatives"]``: a list of dicts with text, rating and marks, there for every event.
+    - ``act_together(assistants, observations) -> list[str | BaseException]``: a static or class method, called once a tick in
+      place of ``act`` for all homes run side by side whose classes share it. An exception in place of a text fails that home,
+      one that is raised fails all of the call. It must decide for each as ``act`` would: batches differ from run to run.
+    - ``notes() -> Mapping[str, Any]``: called once after each ``learn``: what the assistant says of its own state as the day
+      begins, e.g. training loss. JSON values without the names ``event`` and ``day``; logged, and compared byte by byte when a
+      run is resumed, so nothing may be in them that differs from run to run, such as times.
+    - ``keep(folder)``: called before ``reset`` in runs that have a folder: a `pathlib.Path` of this episode's own, to be made
+      when it is needed, for checkpoints with which a killed run goes on. It is emptied before an episode begins anew.
     - ``get_state()`` / ``set_state(state)``: JSON values, for exact branching.
     - ``bind(resident)``: called after ``reset`` with privileged knowledge of the resident; for oracles only, and
       recorded in the log.

@@ -121,6 +121,21 @@ def make_assistant(spec: Specification, **options: Any) -> Assistant:
     raise TypeError(f"{spec!r} is no assistant: it needs act(observation) -> str, or must be a function of one argument")
 
 
+def check_rating(rating: Any) -> Rating:
+    """The rating, if it is one that the machine can take.
+
+    Raises:
+        TypeError, ValueError: Naming what is wrong with it.
+    """
+    if not isinstance(rating, Rating):
+        raise TypeError(f"a user must rate with a Rating, got {type(rating).__name__}: {rating!r:.80}")
+    if not 0 <= rating.marks <= ALL_MARKS:
+        raise ValueError(f"marks={rating.marks} is no bit mask of four marks, 0..15")
+    if rating.reaction not in REACTIONS:
+        raise ValueError(f"reaction={rating.reaction!r}: choose one of {', '.join(REACTIONS)}")
+    return rating
+
+
 def check_turn(turn: Any, earliest: int) -> UserTurn:
     """The turn, if it is one that the machine can take.
 
@@ -133,10 +148,7 @@ def check_turn(turn: Any, earliest: int) -> UserTurn:
         raise ValueError(f"the turn is at tick {turn.tick}; time must go on, at least to tick {earliest}")
     rating = turn.rating
     if rating is not None:
-        if not 0 <= rating.marks <= ALL_MARKS:
-            raise ValueError(f"marks={rating.marks} is no bit mask of four marks, 0..15")
-        if rating.reaction not in REACTIONS:
-            raise ValueError(f"reaction={rating.reaction!r}: choose one of {', '.join(REACTIONS)}")
+        check_rating(rating)
         json.dumps([dict(rating.reasons), dict(rating.terms)], allow_nan=False)  # what the log will have to write
     return turn
 

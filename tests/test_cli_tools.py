@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +240,55 @@ class Numpyish(Good):
         return {"n": {self.n}}
 
 
+class Full(Good):
+    """Has every optional member."""
+
+    @staticmethod
+    def act_together(assistants: Sequence[Any], observations: Sequence[str]) -> list[str]:
+        return [assistant.act(observation) for assistant, observation in zip(assistants, observations, strict=True)]
+
+    def alternatives(self) -> Sequence[str]:
+        return ["", "A cup of tea?"]
+
+    def learn(self, events: Sequence[Mapping[str, Any]]) -> None:
+        assert all("alternatives" in event for event in events)
+
+    def notes(self) -> dict[str, Any]:
+        return {"loss": 0.5}
+
+    def keep(self, folder: Path) -> None:
+        assert not folder.exists()
+
+
+class Mixes(Full):
+    """Gives the first home what was meant for the second."""
+
+    @staticmethod
+    def act_together(assistants: Sequence[Any], observations: Sequence[str]) -> list[str]:
+        return [f"For {i}?" for i, _ in enumerate(assistants)]
+
+
+class Offers(Full):
+    """Offers one text in place of several."""
+
+    def alternatives(self) -> Any:
+        return "A cup of tea?"
+
+
+class Notes(Full):
+    """Notes what is no JSON."""
+
+    def notes(self) -> dict[str, Any]:
+        return {"loss": float("nan")}
+
+
+class Homeless(Full):
+    """Takes no folder."""
+
+    def keep(self) -> None:  # type: ignore[override]
+        pass
+
+
 @pytest.mark.parametrize(
     ("assistant", "level", "check"),
     [
@@ -249,6 +298,10 @@ class Numpyish(Good):
         (Fragile, "warning", "survives odd observations"),
         (NoSeed, "error", "reset(seed) works"),
         (Numpyish, "error", "get_state() gives JSON values"),
+        (Mixes, "error", "act_together() decides as act() does"),
+        (Offers, "error", "alternatives() gives texts"),
+        (Notes, "error", "notes() gives JSON values"),
+        (Homeless, "error", "keep(folder) works"),
         (lambda observation: None, "error", "act() returns a text"),
         (lambda observation: 1 / 0, "error", "act(observation) works"),
     ],
@@ -263,6 +316,13 @@ def test_a_good_assistant_passes() -> None:
     findings = list(check_assistant(Good, personas=[load_persona("p20")]))
     assert not [f for f in findings if f.level in ("warning", "error")]
     assert any(f.check == "rate and utility" and "wants" in f.found for f in findings)
+
+
+def test_optional_members_are_checked() -> None:
+    found = {f.check: f for f in check_assistant(Full, personas=[load_persona("p20")], days=2)}
+    for check in ("act_together() decides as act() does", "notes() gives JSON values", "keep(folder) works"):
+        assert found[check].level == "ok"
+    assert not found["alternatives() gives texts"].found.startswith("0 ")
 
 
 def test_check_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

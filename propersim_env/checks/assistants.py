@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from propersim_env.checks import members
 from propersim_env.checks.findings import HOSTILE, Broken, Finding, milliseconds, problem_text
 from propersim_env.clock import TICKS_PER_DAY, moment_text
 from propersim_env.evaluation.units import build_assistant
@@ -27,12 +28,13 @@ SLOW_SECONDS = 1.0
 
 @dataclass
 class Trace:
-    """What an assistant did: one entry a decision; ratings of what was said."""
+    """What an assistant did: one entry a decision; ratings of what was said; how many alternatives it had rated."""
 
     observations: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     ratings: list[int] = field(default_factory=list)
+    alternatives: int = 0
 
     @property
     def utility(self) -> float:
@@ -70,6 +72,12 @@ def check_assistant(
         yield Finding("ok", "reset(seed) and act(observation) work", f"{len(first.texts)} decisions, all texts")
         yield from _hostile_observations(spec, residents[0], seed)
         yield from _determinism(spec, residents[0], seed, first, privileged)
+        if not privileged:
+            yield from members.together(lambda: _make(spec), derive(seed, "assistant", residents[0].id), first.observations,
+                                        first.texts)
+        if hasattr(assistant, "alternatives"):
+            yield Finding("ok", "alternatives() gives texts", f"{first.alternatives} rated at {len(first.texts)} decisions")
+        yield from members.keeping(lambda: _make(spec))
         yield from _state(spec, residents[0], seed, len(first.texts))
         yield from _learning(spec, first)
         yield _speed(first.seconds)
@@ -158,33 +166,42 @@ def live(assistant: Any, persona: Persona, seed: int, days: int, limit: int | No
 def _go_on(assistant: Any, env: ProPerSimEnv, observation: str, limit: int | None) -> Trace:
     trace = Trace()
     events: list[dict[str, Any]] = []
-    over = False
+    over, considers = False, hasattr(assistant, "alternatives")
     while not over and (limit is None or len(trace.texts) < limit):
         tick = int(env.machine.tick[0])
         if events and events[-1]["tick"] // TICKS_PER_DAY < tick // TICKS_PER_DAY and hasattr(assistant, "learn"):
-            _learn(assistant, events)
+            _learn(assistant, events, tick // TICKS_PER_DAY)
             events = []
         started = time.perf_counter()
         text = _act(assistant, observation, f"at tick {tick} ({moment_text(tick)})")
         trace.seconds.append(time.perf_counter() - started)
         trace.observations.append(observation)
         trace.texts.append(text)
+        more = {"alternatives": _rated(assistant, env, trace, tick)} if considers else {}
         seen = observation
         observation, reward, terminated, truncated, info = env.step(text)
         if text:
             trace.ratings.append(int(reward))
         events.append({"tick": tick, "observation": seen, "text": text, "rating": int(reward),
-                       "marks": int(env.machine.marks[0]), "reaction": info["reaction"]})
+                       "marks": int(env.machine.marks[0]), "reaction": info["reaction"], **more})
         over = terminated or truncated
     return trace
 
 
-def _learn(assistant: Any, events: list[dict[str, Any]]) -> None:
+def _rated(assistant: Any, env: ProPerSimEnv, trace: Trace, tick: int) -> list[dict[str, Any]]:
+    ratings = [(text, env.rate(text)) for text in members.alternatives(assistant, f"at tick {tick} ({moment_text(tick)})")]
+    trace.alternatives += len(ratings)
+    return [{"text": text, "rating": rating.total, "marks": rating.marks} for text, rating in ratings]
+
+
+def _learn(assistant: Any, events: list[dict[str, Any]], day: int) -> None:
     try:
         assistant.learn(events)
     except (Exception, SystemExit) as error:
         raise Broken("learn(events) works", problem_text(error), "it is called at the first decision of each new day",
                      "take a list of dicts: tick, observation, text, rating, marks, reaction") from error
+    if hasattr(assistant, "notes"):
+        members.notes(assistant, day)
 
 
 def _hostile_observations(spec: Specification, persona: Persona, seed: int) -> Iterator[Finding]:
@@ -288,10 +305,13 @@ def _learning(spec: Specification, first: Trace) -> Iterator[Finding]:
     if not hasattr(assistant, "learn"):
         return
     assistant.reset(0)
-    rows = [{"tick": i, "observation": o, "text": t, "rating": 4, "marks": 15, "reaction": "none"}
+    more: dict[str, Any] = {"alternatives": []} if hasattr(assistant, "alternatives") else {}
+    rows = [{"tick": i, "observation": o, "text": t, "rating": 4, "marks": 15, "reaction": "none", **more}
             for i, (o, t) in enumerate(zip(first.observations, first.texts, strict=True))]
-    _learn(assistant, rows)
+    _learn(assistant, rows, 1)
     yield Finding("ok", "learn(events) works", f"took a day of {len(rows)} events")
+    if hasattr(assistant, "notes"):
+        yield Finding("ok", "notes() gives JSON values", "after that day")
     try:
         assistant.learn([{**rows[0], "rating": None, "marks": None}])
     except Exception as error:

@@ -270,7 +270,8 @@ def _as_user(options: argparse.Namespace, folder: Path) -> tuple[int, Path]:
             observation, _, terminated, truncated, info = env.step(text)
             marks = int(env.machine.marks[0])
             events.append({"tick": tick, "observation": seen, "text": text, "rating": marks.bit_count(), "marks": marks,
-                           "reaction": info["reaction"]})
+                           "reaction": info["reaction"],
+                           **({"alternatives": []} if hasattr(assistant, "alternatives") else {})})  # a person hears all
             over = terminated or truncated
     except InputEnded as problem:
         error(str(problem))

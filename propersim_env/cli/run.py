@@ -20,8 +20,9 @@ from rich.progress import (
 
 from propersim_env.cli.console import ERR, OUT, add_common, error, key_value, print_json
 from propersim_env.evaluation import report
+from propersim_env.evaluation.failures import Failure
 from propersim_env.evaluation.runner import RunPlan, execute, prepare
-from propersim_env.evaluation.units import Failure, RunConfig, Unit
+from propersim_env.evaluation.units import RunConfig, Unit
 from propersim_env.persona import select_personas
 from propersim_env.registry import assistant_names
 from propersim_env.variants import settle

@@ -22,15 +22,8 @@ from typing import Any
 
 from propersim_env import __version__
 from propersim_env.episode import RUBRIC_VERSION
-from propersim_env.evaluation.units import (
-    Batch,
-    Failure,
-    RunConfig,
-    Unit,
-    build_assistant,
-    is_finished,
-    machine_config,
-)
+from propersim_env.evaluation.failures import Failure
+from propersim_env.evaluation.units import Batch, RunConfig, Unit, build_assistant, is_finished, machine_config
 from propersim_env.log import LOCK_SECONDS, lock
 from propersim_env.persona import Persona
 from propersim_env.registry import make_users

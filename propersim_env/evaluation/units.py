@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
+import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from propersim_env.clock import TICKS_PER_DAY, moment_text
+from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.episode import episode_log, log_name
+from propersim_env.evaluation.answers import ActTogether, checked_alternatives, checked_notes, checked_together
+from propersim_env.evaluation.failures import FAULTS, Failure, describe
+from propersim_env.evaluation.watchdog import Stopwatch, watchdog
 from propersim_env.log import EpisodeLog, LogError, read_episode
 from propersim_env.machine import Machine, MachineConfig
 from propersim_env.messages import ASSISTANT, USER
 from propersim_env.names import near_matches
 from propersim_env.persona import Persona
-from propersim_env.protocols import AgentTimeout
-from propersim_env.registry import assistant_names, make_assistant, make_users
+from propersim_env.registry import assistant_names, check_rating, make_assistant, make_users
 from propersim_env.seeding import derive
 
-FAULTS = (Exception, SystemExit, GeneratorExit, asyncio.CancelledError, AgentTimeout)
-"""What an agent may raise that stops its own episode only; Ctrl-C is not among it."""
-LONGEST_MESSAGE = 500
+ASSISTANTS_FOLDER = "assistants"
+"""Folder in a run folder in which assistants keep files of their own."""
 _LEARN_FIELDS = ("tick", "observation", "text", "rating", "marks", "reaction")
 
 
@@ -44,6 +43,10 @@ class Unit:
     def log_path(self, folder: Path) -> Path:
         """Where its log is, or will be."""
         return folder / log_name(self.assistant, self.persona.id, self.seed)
+
+    def kept_path(self, folder: Path) -> Path:
+        """Where its assistant may keep files."""
+        return folder / ASSISTANTS_FOLDER / self.log_path(folder).stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +69,6 @@ class RunConfig:
     timeout: float = 600.0
     feedback: str = "full"
     variant: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A unit that did not finish; it is reported and never scored."""
-
-    assistant: str
-    persona: str
-    seed: int
-    tick: int
-    kind: str
-    message: str
-
-    def __str__(self) -> str:
-        when = f"at tick {self.tick} ({moment_text(self.tick)})" if self.tick >= 0 else "before its first decision"
-        return f"{self.assistant} with {self.persona}, seed {self.seed}, failed {when}: {self.kind}: {self.message}"
 
 
 def parse_assistant(spec: str) -> tuple[str, dict[str, Any]]:
@@ -137,30 +124,6 @@ def is_finished(unit: Unit, folder: Path) -> bool:
     return True
 
 
-@contextmanager
-def _watchdog(limit: float, deciding: list[float]) -> Iterator[None]:
-    """Raise `AgentTimeout` inside a decision that takes longer than `limit` seconds.
-
-    Works in the main thread of systems with SIGALRM; elsewhere a hanging agent must be stopped by hand.
-    """
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def check(*_: Any) -> None:
-        if deciding[0] and time.monotonic() - deciding[0] > limit:
-            deciding[0] = time.monotonic()  # fires again if this one is swallowed
-            raise AgentTimeout(f"no decision within {limit:g} s; raise the limit with --timeout")
-
-    previous = signal.signal(signal.SIGALRM, check)
-    signal.setitimer(signal.ITIMER_REAL, min(1.0, limit), min(1.0, limit))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-
-
 def machine_config(config: RunConfig) -> MachineConfig:
     """What the machine of a run is told; rewards are not used there."""
     return MachineConfig(config.days, "utility", config.reveal_persona, feedback=config.feedback)
@@ -183,8 +146,11 @@ class Batch:
         self.assistants: list[Any] = [None] * n
         self.failures: list[Failure] = []
         self._learning: dict[int, list[dict[str, Any]]] = {}
-        self._deciding = [0.0]
+        self._asked = Stopwatch()
         self._recorded: dict[int, Iterator[tuple[int, str]]] = {}
+        self._together: dict[int, ActTogether] = {}
+        self._considering: set[int] = set()
+        self._rated: dict[int, list[tuple[str, int]]] = {}
 
     def run(self, progress: Callable[[int], None] | None = None) -> list[Failure]:
         """Run every unit to its end.
@@ -195,19 +161,23 @@ class Batch:
         Returns:
             The units that failed. Their logs are kept, with the failure as the last event.
         """
-        with _watchdog(self.config.timeout, self._deciding), redirect_stdout(sys.stderr):
+        with watchdog(self.config.timeout, self._asked), redirect_stdout(sys.stderr):
             for i in range(len(self.units)):
                 self._begin(i)
             machine, taken = self.machine, 0
             while machine.active.any():
                 everyone = bool(machine.active.all())
+                if self._learning:
+                    self._learn()
                 texts = self._decide()
+                if self._considering:
+                    self._rate_alternatives()
                 active = machine.active
                 everyone = everyone and bool(active.all())
                 machine.assistant_turn(texts)
-                self._deciding[0] = time.monotonic()
+                self._asked.since = time.monotonic()
                 turns = self.users.act(texts, None if everyone else active.copy())
-                self._deciding[0] = 0.0
+                self._asked.since = 0.0
                 for i, fault in turns.faults.items():
                     self._fail(i, fault, USER)
                 machine.user_turn(turns)
@@ -224,17 +194,23 @@ class Batch:
     def _begin(self, i: int) -> None:
         unit = self.units[i]
         seed = derive(unit.seed, "assistant", unit.persona.id)
+        there = self.folder is not None and _can_go_on(unit.log_path(self.folder))
         try:
             assistant = self.assistants[i] = build_assistant(unit.assistant)
-            self._deciding[0] = time.monotonic()
+            self._asked.since = time.monotonic()
+            if self.folder is not None and hasattr(assistant, "keep"):
+                kept = unit.kept_path(self.folder)
+                if not there and kept.exists():
+                    shutil.rmtree(kept)  # of an attempt that failed: this one begins anew
+                assistant.keep(kept)
             assistant.reset(seed)
-            self._deciding[0] = 0.0
+            self._asked.since = 0.0
         except FAULTS as error:
-            self._deciding[0] = 0.0
-            self.failures.append(_failure(unit, -1, error))
+            self._asked.since = 0.0
+            self.failures.append(self._failure(i, -1, error))
             return
         privileged = hasattr(assistant, "bind")
-        self.machine.begin(i, unit.persona, self._open_log(unit, privileged, assistant, i), unit.seed)
+        self.machine.begin(i, unit.persona, self._open_log(i, privileged, there), unit.seed)
         try:
             self.machine.first_turn(i, self.users.reset(i, unit.persona, unit.seed))
         except FAULTS as error:
@@ -247,14 +223,19 @@ class Batch:
                 self._fail(i, error)
         if hasattr(assistant, "learn"):
             self._learning[i] = []
+        if hasattr(assistant, "alternatives"):
+            self._considering.add(i)
+        if hasattr(type(assistant), "act_together"):
+            self._together[i] = type(assistant).act_together
 
-    def _open_log(self, unit: Unit, privileged: bool, assistant: Any, i: int) -> EpisodeLog | None:
+    def _open_log(self, i: int, privileged: bool, there: bool) -> EpisodeLog | None:
         if self.folder is None:
             return None
+        unit = self.units[i]
         path = unit.log_path(self.folder)
-        if path.exists() and path.read_bytes().rstrip(b"\n").rpartition(b"\n")[2].startswith(b'{"event":"failure"'):
-            path.unlink()  # a failed unit is run anew
-        elif path.exists() and hasattr(assistant, "replay"):
+        if not there:
+            path.unlink(missing_ok=True)  # a failed unit is run anew
+        elif hasattr(self.assistants[i], "replay") and b"\n" in path.read_bytes():  # else torn in its first line
             episode = read_episode(path, allow_incomplete=True)
             self._recorded[i] = iter([(d.tick, d.text) for d in episode.decisions()])
         user = {"name": self.config.user, "options": dict(self.config.user_options)}
@@ -264,40 +245,106 @@ class Batch:
 
     def _decide(self) -> list[str]:
         texts = [""] * len(self.units)
-        machine, deciding, clock = self.machine, self._deciding, time.monotonic
+        machine, asked, clock = self.machine, self._asked, time.monotonic
         observations = machine.observations()
+        plain = not (self._recorded or self._together)
+        waiting: dict[ActTogether, list[int]] = {}
         for i in np.flatnonzero(machine.active).tolist():
-            deciding[0] = clock()
+            asked.since = clock()
             try:
-                if i in self._learning:
-                    self._learn(i)
-                text = self._act(i, observations[i]) if self._recorded else self.assistants[i].act(observations[i])
+                text = self.assistants[i].act(observations[i]) if plain else self._act(i, observations[i], waiting)
                 if type(text) is not str:
                     raise TypeError(f"act() returned {type(text).__name__} {text!r:.80}; return a str, '' for silence")
                 texts[i] = text
             except FAULTS as error:
-                deciding[0] = 0.0
+                asked.since = 0.0
                 self._fail(i, error)
-            deciding[0] = 0.0
+            asked.since = 0.0
+        for act_together, homes in waiting.items():
+            self._act_together(act_together, homes, observations, texts)
         if self._learning:
             self._observations = observations
         return texts
 
-    def _act(self, i: int, observation: str) -> str:
-        """Ask the assistant, or take what it said before the run was interrupted."""
+    def _act(self, i: int, observation: str, waiting: dict[ActTogether, list[int]]) -> Any:
+        """Take what the assistant said before the run was interrupted, let it wait for the others, or ask it."""
         recorded = next(self._recorded[i], None) if i in self._recorded else None
-        if recorded is None or recorded[0] != int(self.machine.tick[i]):
-            self._recorded.pop(i, None)
-            return str(self.assistants[i].act(observation))
-        self.assistants[i].replay(observation, recorded[1])
-        return recorded[1]
+        if recorded is not None and recorded[0] == int(self.machine.tick[i]):
+            self.assistants[i].replay(observation, recorded[1])
+            return recorded[1]
+        self._recorded.pop(i, None)
+        if i in self._together:
+            waiting.setdefault(self._together[i], []).append(i)
+            return ""
+        return self.assistants[i].act(observation)
 
-    def _learn(self, i: int) -> None:
-        """Hand over the events of the day before at the first decision of a new day."""
-        events = self._learning[i]
-        if events and events[-1]["tick"] // TICKS_PER_DAY < self.machine.tick[i] // TICKS_PER_DAY:
-            self.assistants[i].learn(events)
+    def _act_together(
+        self, act_together: ActTogether, homes: Sequence[int], observations: Sequence[str], texts: list[str]
+    ) -> None:
+        self._asked.since, self._asked.homes = time.monotonic(), len(homes)
+        answers: Sequence[str | BaseException]
+        try:
+            given = act_together([self.assistants[i] for i in homes], [observations[i] for i in homes])
+            answers = checked_together(given, len(homes))
+        except FAULTS as error:
+            answers = [error] * len(homes)
+        finally:
+            self._asked.since, self._asked.homes = 0.0, 1
+        for i, answer in zip(homes, answers, strict=True):
+            if isinstance(answer, FAULTS):
+                self._fail(i, answer)
+            elif isinstance(answer, BaseException):
+                raise answer  # Ctrl-C, whoever caught it
+            else:
+                texts[i] = answer
+
+    def _learn(self) -> None:
+        """Hand over the events of the day before at the first decision of a new day, and log what is noted then."""
+        machine = self.machine
+        ticks = machine.tick.tolist()
+        for i, events in self._learning.items():
+            day = ticks[i] // TICKS_PER_DAY
+            if not events or events[-1]["tick"] // TICKS_PER_DAY >= day or not machine.active[i]:
+                continue
+            assistant, notes = self.assistants[i], None
+            self._asked.since = time.monotonic()
+            try:
+                assistant.learn(events)
+                if hasattr(assistant, "notes"):
+                    notes = checked_notes(assistant.notes(), day)
+                self._asked.since = 0.0
+            except FAULTS as error:
+                self._asked.since = 0.0
+                self._fail(i, error)
             self._learning[i] = []
+            log = machine.logs[i]
+            if log is not None and notes is not None:
+                log.notes(day, notes)
+
+    def _rate_alternatives(self) -> None:
+        """Ask for texts that are to be rated without being heard, and have the residents rate them."""
+        self._rated = {}
+        if not self.machine.feedback.full:
+            return
+        for i in self._considering:
+            if not self.machine.active[i]:
+                continue
+            agent = ASSISTANT
+            self._asked.since = time.monotonic()
+            try:
+                texts = checked_alternatives(self.assistants[i].alternatives())
+                agent = USER
+                rated = [(text, int(check_rating(self.users.rate(i, text)).marks)) for text in texts]
+                self._asked.since = 0.0
+            except FAULTS as error:
+                self._asked.since = 0.0
+                self._fail(i, error, agent)
+                continue
+            if rated:
+                self._rated[i] = rated
+                log = self.machine.logs[i]
+                if log is not None:
+                    log.rated(int(self.machine.tick[i]), rated)
 
     def _collect(self, texts: Sequence[str]) -> None:
         machine = self.machine
@@ -306,13 +353,17 @@ class Batch:
             marks = None if i in machine.failures or not machine.tells(i) else int(machine.marks[i])
             values = (int(machine.decided_tick[i]), self._observations[i], texts[i],
                       None if marks is None else marks.bit_count(), marks, rating.reaction if rating else "none")
-            events.append(dict(zip(_LEARN_FIELDS, values, strict=True)))
+            event: dict[str, Any] = dict(zip(_LEARN_FIELDS, values, strict=True))
+            if i in self._considering:
+                event["alternatives"] = [{"text": text, "rating": mark.bit_count(), "marks": mark}
+                                         for text, mark in self._rated.get(i, ())]
+            events.append(event)
 
     def _fail(self, i: int, error: BaseException, agent: str = ASSISTANT) -> None:
         machine = self.machine
         if not machine.active[i]:
             return
-        failure = _failure(self.units[i], int(machine.tick[i]), error, agent)
+        failure = self._failure(i, int(machine.tick[i]), error, agent)
         self.failures.append(failure)
         machine.active[i] = False
         log = machine.logs[i]
@@ -322,6 +373,11 @@ class Batch:
             except LogError:
                 log.close()
 
+    def _failure(self, i: int, tick: int, error: BaseException, agent: str = ASSISTANT) -> Failure:
+        unit = self.units[i]
+        kind = type(error).__name__ if agent == ASSISTANT else f"user {type(error).__name__}"
+        return Failure(unit.assistant, unit.persona.id, unit.seed, tick, kind, describe(error))
+
     def close(self) -> None:
         """Close all logs; episodes that have not ended can be resumed."""
         for log in self.machine.logs:
@@ -329,11 +385,6 @@ class Batch:
                 log.close()
 
 
-def _failure(unit: Unit, tick: int, error: BaseException, agent: str = ASSISTANT) -> Failure:
-    try:
-        message = str(error) or "no message"
-    except Exception as second:  # an error whose text cannot be made is still an error to report
-        message = f"(its message raised {type(second).__name__})"
-    message = message.encode("utf-8", "backslashreplace").decode()[:LONGEST_MESSAGE]
-    kind = type(error).__name__ if agent == ASSISTANT else f"user {type(error).__name__}"
-    return Failure(unit.assistant, unit.persona.id, unit.seed, tick, kind, message)
+def _can_go_on(path: Path) -> bool:
+    """Whether a unit has a log that did not end in a failure."""
+    return path.exists() and not path.read_bytes().rstrip(b"\n").rpartition(b"\n")[2].startswith(b'{"event":"failure"')
