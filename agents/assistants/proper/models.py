@@ -26,6 +26,11 @@ NOTE = "propersim.json"
 NO_EXTRA = 'needs {missing}: pip install "propersim[train]"'
 ROWS = 64
 """Rows of the embedding that identify a base."""
+KNOWN_WARNINGS = (
+    r"`\w*gradient_checkpointing\w*` is deprecated", r".*use_cache=True.*incompatible with gradient checkpointing",
+    r".*The given NumPy array is not writable",
+)
+"""Warnings of TRL, peft and transformers about each other, which nobody here can act on."""
 SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size",
          "vocab_size")
 
@@ -181,15 +186,15 @@ def _dequantised(file: Path) -> Path:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without the progress bars of transformers, and without its advice on this one loading."""
+    """Without the progress bars and the advice of transformers."""
     logging = need("transformers").utils.logging
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|huggingface_hub|torch)\b")
-            warnings.filterwarnings("ignore", message=r".*The given NumPy array is not writable")
+            for message in KNOWN_WARNINGS:
+                warnings.filterwarnings("ignore", message=message)
             yield
     finally:
         logging.set_verbosity(level)
@@ -254,6 +259,40 @@ def check_adapter(base: Base, adapter: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
+def plain_afterwards(base: Base) -> Iterator[None]:
+    """Take adapters and patches off a base at the end, and let its weights be trainable as they were."""
+    model = base.model
+    own, cache, training = dict(model.__dict__), getattr(model.config, "use_cache", None), model.training
+    trainable = [(p, p.requires_grad) for p in model.parameters()]
+    try:
+        yield
+    finally:
+        _remove_adapters(model)
+        for name in ("forward", "peft_config"):
+            model.__dict__.pop(name, None)
+            if name in own:
+                model.__dict__[name] = own[name]
+        with quietly():
+            if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
+                model.gradient_checkpointing_disable()
+            if getattr(model, "_require_grads_hook", None) is not None and "_require_grads_hook" not in own:
+                model.disable_input_require_grads()
+        model.config.use_cache = cache
+        model.train(training)
+        for parameter, wanted in trainable:
+            parameter.requires_grad_(wanted)
+
+
+def _remove_adapters(model: Any) -> None:
+    """Put the plain layers back where LoRA wrapped them."""
+    layer_type = need("peft.tuners.tuners_utils").BaseTunerLayer
+    for name, module in list(model.named_modules()):
+        if isinstance(module, layer_type):
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent) if parent else model, child, module.get_base_layer())
+
+
+@contextlib.contextmanager
 def adapted(base: Base, adapter: Path) -> Iterator[Any]:
     """The base with an adapter, to generate with; the base is as before afterwards.
 
@@ -261,8 +300,7 @@ def adapted(base: Base, adapter: Path) -> Iterator[Any]:
         ValueError: The adapter is of another base.
     """
     check_adapter(base, adapter)
-    model = need("peft").PeftModel.from_pretrained(base.model, str(adapter))
-    try:
+    with plain_afterwards(base):
+        with quietly():
+            model = need("peft").PeftModel.from_pretrained(base.model, str(adapter))
         yield model.eval()
-    finally:
-        base.model = model.unload()

@@ -7,7 +7,6 @@ import json
 import random
 import shutil
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -20,7 +19,7 @@ from propersim_env.schema import read_json, sourced_values
 
 from . import trainers
 from .answer import SPEAK
-from .models import NOTE, Base, check_adapter, encode, end_token, need, quietly, render
+from .models import NOTE, Base, check_adapter, encode, end_token, need, render
 from .pairs import Example, Pair
 from .trainers import Row, StepHook, TrainingError
 
@@ -220,7 +219,7 @@ def train(
         return done
     part = out.with_name(out.name + ".part")
     checkpoint = _checkpoint(part, key, resume)
-    with trainers.kept_as_it_was(base), quietly():
+    with trainers.kept_as_it_was(base):
         trainer = trainers.build(base, rows, settings, part, tracker, progress)
         if adapter is not None:
             trainers.start_from(trainer, adapter)
@@ -282,9 +281,7 @@ def _save(model: Any, base: Base, out: Path, part: Path, note: Mapping[str, Any]
     """Write the adapter beside its place, then move it there."""
     made, old = part / "adapter", out.with_name(out.name + ".old")
     model.peft_config["default"].base_model_name_or_path = base.name
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Could not find a config file")
-        model.save_pretrained(str(made), safe_serialization=True, save_embedding_layers=False)
+    model.save_pretrained(str(made), save_embedding_layers=False)
     (made / "README.md").unlink(missing_ok=True)
     (made / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(old, ignore_errors=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -17,14 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .models import Base, need, quietly
+from .models import Base, need, plain_afterwards, quietly
 
 if TYPE_CHECKING:
     from .train import TrainSettings
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-KNOWN_WARNINGS = (r"`gradient_checkpointing\w*` is deprecated", r".*use_cache=True.*incompatible with gradient checkpointing")
-"""Warnings of TRL's and transformers' own doing, which nobody here can act on."""
 Row = dict[str, Any]
 StepHook = Callable[[int, float], None]
 
@@ -37,41 +34,13 @@ class TrainingError(RuntimeError):
 def kept_as_it_was(base: Base) -> Iterator[None]:
     """Leave neither adapters nor patches on a base, nor another state of the global random generators."""
     torch = need("torch")
-    model = base.model
-    own = dict(model.__dict__)
-    cache, training = getattr(model.config, "use_cache", None), model.training
-    frozen = [(p, p.requires_grad) for p in model.parameters()]
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 - TRL seeds the global one
     try:
-        with torch.random.fork_rng(), warnings.catch_warnings():
-            for message in KNOWN_WARNINGS:
-                warnings.filterwarnings("ignore", message=message)
+        with plain_afterwards(base), torch.random.fork_rng(), quietly():
             yield
     finally:
-        _remove_adapters(model)
-        model.__dict__.pop("forward", None)
-        if "forward" in own:
-            model.__dict__["forward"] = own["forward"]
-        model.__dict__.pop("peft_config", None)
-        if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
-            model.gradient_checkpointing_disable()
-        if getattr(model, "_require_grads_hook", None) is not None and "_require_grads_hook" not in own:
-            model.disable_input_require_grads()
-        model.config.use_cache = cache
-        model.train(training)
-        for parameter, wanted in frozen:
-            parameter.requires_grad_(wanted)
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
-
-
-def _remove_adapters(model: Any) -> None:
-    """Put the plain layers back where LoRA wrapped them."""
-    layer_type = need("peft.tuners.tuners_utils").BaseTunerLayer
-    for name, module in list(model.named_modules()):
-        if isinstance(module, layer_type):
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent) if parent else model, child, module.get_base_layer())
 
 
 def build(
@@ -213,8 +182,7 @@ def run(trainer: Any, settings: TrainSettings, checkpoint: Path | None, on_step:
 
     trainer.add_callback(Watch())
     try:
-        with quietly():
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except torch.OutOfMemoryError as error:
         raise TrainingError(f"the GPU has too little memory: lower micro_batch ({settings.micro_batch}) or longest_prompt "
                             f"({settings.longest_prompt}), set gradient_checkpointing, or load the base in 4 bit") from error
