@@ -155,7 +155,7 @@ def _place(name: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: ``PROPERSIM_CACHE``, or ``~/.cache/propersim``."""
+    """Where converted models are kept: the environment variable ``PROPERSIM_CACHE``, or ``~/.cache/propersim``."""
     return Path(os.environ.get("PROPERSIM_CACHE") or "~/.cache/propersim").expanduser()
 
 
@@ -219,8 +219,12 @@ def fingerprint(model: Any) -> str:
 
 
 def render(base: Base, messages: Sequence[dict[str, str]], prefix: str = "") -> str:
-    """The prompt in words: the chat template up to where the answer begins, plus the start of the answer."""
-    text = base.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    """The prompt in words: the chat template up to where the answer begins, plus the start of the answer.
+
+    Models that may think before they answer are told not to; other templates do not know the word.
+    """
+    text = base.tokenizer.apply_chat_template(
+        list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False)
     return str(text) + prefix
 
 

@@ -7,6 +7,7 @@ several completions share are computed once.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -256,6 +257,8 @@ class Policy:
 @lru_cache(maxsize=4)
 def shared_policy(base: str, load_in_4bit: bool = False) -> Policy:
     """The policy of a base model by name, shared by all residents of this process."""
-    from .models import load_base
+    from .models import load_base, need
 
+    if multiprocessing.parent_process() is not None:
+        need("torch").set_num_threads(1)  # workers share the cores among themselves; threads that wait for each other lose
     return Policy(load_base(base, load_in_4bit=load_in_4bit))

@@ -214,6 +214,7 @@ def train(
     begun = time.perf_counter()
     rows = _counted(base, pairs, settings)
     key = _key(base, rows, settings, adapter)
+    _put_back(out)
     done = _done(out, key) if resume else None
     if done is not None:
         return done
@@ -277,9 +278,19 @@ def _checkpoint(part: Path, key: str, resume: bool) -> Path | None:
     return max(whole, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
 
 
+def _old(out: Path) -> Path:
+    return out.with_name(out.name + ".old")
+
+
+def _put_back(out: Path) -> None:
+    """Undo an exchange of folders that was cut off in the middle."""
+    if _old(out).exists() and not out.exists():
+        _old(out).rename(out)
+
+
 def _save(model: Any, base: Base, out: Path, part: Path, note: Mapping[str, Any]) -> None:
     """Write the adapter beside its place, then move it there."""
-    made, old = part / "adapter", out.with_name(out.name + ".old")
+    made, old = part / "adapter", _old(out)
     model.peft_config["default"].base_model_name_or_path = base.name
     model.save_pretrained(str(made), save_embedding_layers=False)
     (made / "README.md").unlink(missing_ok=True)

@@ -35,8 +35,9 @@ def kept_as_it_was(base: Base) -> Iterator[None]:
     """Leave neither adapters nor patches on a base, nor another state of the global random generators."""
     torch = need("torch")
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 - TRL seeds the global one
+    devices = [base.model.device] if base.model.device.type == "cuda" else []
     try:
-        with plain_afterwards(base), torch.random.fork_rng(), quietly():
+        with plain_afterwards(base), torch.random.fork_rng(devices), quietly():
             yield
     finally:
         random.setstate(states[0])
