@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from propersim_env.agents.assistants.proper.answer import SILENT, SPEAK, read_answer
 from propersim_env.agents.assistants.proper.labels import Labels, labels_of, main
+from propersim_env.agents.assistants.proper.learning import best_bias
 from propersim_env.agents.assistants.proper.pairs import Moment, Option, Pair, Scheme, pairs_of, replay
 from propersim_env.agents.assistants.proper.presets import preset, preset_names
 from propersim_env.agents.assistants.proper.recall import Recall, RecallSettings
@@ -141,6 +142,28 @@ class TestRecall:
         recall.spoke(self.SEEN, HOUSE.catalogue[0].text)
         recall.see(replace(self.SEEN, tick=MORNING + 1, said=HOUSE.catalogue[0].text, reaction="accept"))
         assert recall.judged == []
+
+
+    def test_a_text_on_a_liked_topic_in_a_liked_tone_promises_most(self) -> None:
+        recall = Recall(RecallSettings(instructions=False))
+        recall.see(self.SEEN)
+        liked = next(t for t in HOUSE.catalogue if (t.topic, t.tone) == ("reading", "casual"))
+        other = next(t for t in HOUSE.catalogue if (t.topic, t.tone) == ("money", "formal"))
+        at = recall.instant(self.SEEN)
+        assert recall.promise(self.SEEN, liked.text) == 0  # nothing is known yet
+        recall.learn([Judged(at, liked.text, 0b1111), Judged(at, other.text, 0b0110)])
+        assert recall.promise(self.SEEN, liked.text) > recall.promise(self.SEEN, other.text) + 0.5
+
+
+class TestThreshold:
+    def test_it_lies_where_speaking_stops_to_pay(self) -> None:
+        bias = best_bias([3.0, 2.0, 1.0, 0.0], [True, True, False, False], 0.5, 0.0)
+        assert [odds + bias > 0 for odds in (3.0, 2.0, 1.0, 0.0)] == [True, True, False, False]
+
+    def test_a_policy_that_never_pays_still_tries_now_and_then(self) -> None:
+        odds = [float(-k) for k in range(100)]
+        assert sum(o + best_bias(odds, [False] * 100, 0.5, 0.02) > 0 for o in odds) == 2
+        assert sum(o + best_bias(odds, [False] * 100, 0.5, 0.0) > 0 for o in odds) == 0
 
 
 class TestPairs:

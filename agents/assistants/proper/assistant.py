@@ -161,7 +161,7 @@ class ProPerAssistant:
         if p.decide == "sample" or (p.decide == "sample-until-trained" and not self.learner.trained):
             odds = log_odds + p.untrained_bias
             return bool(self.rng.random() < 1 / (1 + math.exp(-max(-50.0, min(50.0, odds)))))
-        return log_odds + p.bias > 0
+        return log_odds + self.learner.bias > 0
 
     def _needs_texts(self, seen: Observation, speak: bool) -> bool:
         """Whether the pool must be written anew for this activity."""
@@ -190,10 +190,16 @@ class ProPerAssistant:
         lately = {text for tick, text in self.recall.said[-64:] if tick > since}
         return [text for text in self._pool if text not in lately]
 
+    def _choose(self, seen: Observation, fresh: Sequence[str]) -> str:
+        """The text that promises most by memory, or the first."""
+        if not self.preset.rank_by_memory:
+            return fresh[0]
+        return max(fresh, key=lambda text: self.recall.promise(seen, text))
+
     def _settle(self, seen: Observation, messages: tuple[Message, ...], speak: bool) -> str:
         """Choose the text, and what is shown beside it."""
         fresh = self._fresh()
-        text = fresh[0] if speak and fresh else ""
+        text = self._choose(seen, fresh) if speak and fresh else ""
         others: list[str] = []
         if self._shows(seen.tick) and self._pool:
             rest = [t for t in self._pool if t != text]

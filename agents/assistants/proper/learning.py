@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,12 +12,42 @@ from typing import Any
 from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.seeding import derive, stream
 
-from .pairs import Example, Moment, Pair, kto_examples, pairs_of, replay
+from .pairs import OF_MOMENT, Example, Moment, Pair, kto_examples, pairs_of, replay
 from .policy import Policy
 from .presets import Preset
 
 SHOWN = ("kept", "too_long", "tied", "steps", "first_loss", "last_loss", "accuracy", "tokens")
 """What of a training report goes into the notes: what is the same at every run."""
+CALIBRATION_DAYS = 3
+"""Days of moments on which the threshold of speaking is chosen (assumption: enough of them, and not too old)."""
+WAKING_TICKS = 384
+
+
+def best_bias(log_odds: Sequence[float], welcome: Sequence[bool], price: float, least_share: float) -> float:
+    """What to add to log-odds so that speaking above 0 gains most on moments whose answers are known.
+
+    Args:
+        log_odds: Of speaking, one a moment.
+        welcome: Whether speaking would have been welcome then.
+        price: What speaking costs, in welcome moments.
+        least_share: Share of moments that is spoken at in any case.
+
+    Example:
+        >>> best_bias([3.0, 1.0, -1.0, -2.0], [True, True, False, False], 0.5, 0.0)
+        -0.0
+    """
+    order = sorted(range(len(log_odds)), key=lambda i: -log_odds[i])
+    gain, best, count = 0.0, 0.0, 0
+    for n, i in enumerate(order, 1):
+        gain += welcome[i] - price
+        if gain > best:
+            best, count = gain, n
+    count = min(max(count, math.ceil(least_share * len(order))), len(order))
+    if count == 0:
+        return -log_odds[order[0]] - 1.0
+    last = log_odds[order[count - 1]]
+    following = log_odds[order[count]] if count < len(order) else last - 1.0
+    return -(last + following) / 2
 
 
 class Learner:
@@ -37,6 +68,8 @@ class Learner:
         self.pairs: dict[int, list[Pair]] = {}
         self.examples: list[Example] = []
         self.trained = bool(preset.adapter)
+        self.bias = preset.bias
+        self._known: dict[int, list[Moment]] = {}
         self.current: Path | None = Path(preset.adapter) if preset.adapter else None
 
     def shuffled(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -59,10 +92,30 @@ class Learner:
         """Learn from the moments of a day.
 
         Returns:
-            Numbers for the notes: pairs kept and tied, losses, and whether an adapter was made.
+            Numbers for the notes: pairs kept and tied, losses, whether an adapter was made, and the threshold of speaking.
         """
-        if not self.preset.train or not moments:
+        if not moments:
             return {}
+        notes = self._train(moments) if self.preset.train else {}
+        if self.preset.calibrate:
+            notes["bias"] = self._calibrate(moments)
+        return notes
+
+    def _calibrate(self, moments: Sequence[Moment]) -> float:
+        """Choose the threshold of speaking on the moments of the last days, by what their ratings say about the moment."""
+        day = moments[0].tick // TICKS_PER_DAY
+        self._known[day] = [m for m in moments if any(o.text and o.marks is not None for o in m.options)]
+        recent = [m for d in sorted(self._known)[-CALIBRATION_DAYS:] for m in self._known[d]]
+        if not recent:
+            return self.bias
+        odds = self.policy.speak_log_odds([m.messages for m in recent], [self.name] * len(recent))
+        welcome = [all(o.marks & OF_MOMENT == OF_MOMENT for o in m.options if o.text and o.marks is not None) for m in recent]
+        share = self.preset.least_a_day / WAKING_TICKS
+        self.bias = round(best_bias(odds, welcome, self.preset.price, share), 4)
+        return self.bias
+
+    def _train(self, moments: Sequence[Moment]) -> dict[str, Any]:
+        """Make tonight's adapter."""
         from .train import TrainingError, TrainSettings, train
 
         day = moments[0].tick // TICKS_PER_DAY

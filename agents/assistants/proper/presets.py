@@ -34,6 +34,10 @@ class Preset:
         pool: Texts written when the activity changes.
         temperature: Of writing.
         no_repeat_days: Days in which the same text is not said again.
+        rank_by_memory: Whether the text of the pool is said that promises most by memory (see `Recall.promise`), not the first.
+        calibrate: Whether `bias` is chosen anew every night, on the moments of the last days whose answers are known.
+        price: What speaking costs there, in moments at which it is welcome: .5 says to speak where half of them are.
+        least_a_day: So many moments a day are spoken at even if none seems worth it: what is never tried is never learnt.
         alternatives: Texts shown to the resident's judgement at a moment, without being said (pairwise feedback).
         show_share: Share of moments at which that happens.
         forced_silence: Probability with which such a text is replaced by silence.
@@ -59,6 +63,10 @@ class Preset:
     pool: int = 6
     temperature: float = 1.0
     no_repeat_days: float = 4.0
+    rank_by_memory: bool = True
+    calibrate: bool = True
+    price: float = 0.5
+    least_a_day: float = 1.5
     alternatives: int = 1
     show_share: float = 0.5
     forced_silence: float = 0.0

@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from propersim_env.agents.users.simulated.encoder import Encoder
 from propersim_env.clock import date_of, time_text
 from propersim_env.observation import Observation
@@ -18,7 +20,7 @@ from propersim_env.schema import read_json, sourced_values
 
 from .labels import Labels, labels_of, main
 from .memory import FloatArray, Memory, Record, TextEncoder
-from .tallies import Instant, Judged, Tallies, load_of, minutes_since, show
+from .tallies import Instant, Judged, Tallies, load_of, minutes_since, numbers, show
 
 FILE = Path(__file__).with_name("recall.json")
 Message = dict[str, str]
@@ -77,6 +79,8 @@ class Recall:
         self.memory = Memory(self.encoder, self.settings.retrieval, "A")
         self.tallies = Tallies(len(self.names), len(self.tone_names), self.settings.half_life_days, level == "ASCR")
         self.judged: list[Judged] = []
+        self._topic_of: list[int] = []
+        self._wanted: list[float] = []
         self.said: list[tuple[int, str]] = []
         self._waiting: Instant | None = None
         self._action, self._since = "", 0
@@ -113,6 +117,8 @@ class Recall:
         last = self.memory.records[-1].tick if self.memory.records else 0
         self.memory.extend([Record(max(j.instant.tick, last), j.instant.action, j.text, j.marks.bit_count()) for j in judged])
         self.judged += judged
+        self._topic_of += [main(self.labels.read(j.text)[0]) for j in judged]
+        self._wanted += [self.tallies.given(j.marks, 0) for j in judged]
         self._nearness = None
         self._profile = ""
         self._here = ("", HIDDEN, "")
@@ -180,6 +186,25 @@ class Recall:
                 text += f" Like now {title}: {', '.join(self.names[k] for k in chosen)}."
         self._here = (seen.action, len(self.judged), text)
         return text
+
+    def promise(self, seen: Observation, text: str) -> float:
+        """Marks on what is said (preference, communication) that a text can expect now by memory alone, 0..2.
+
+        Ratings of texts on its topic count the more the more their activity was like this one; ratings of texts in its tone
+        count alike whenever they were. What was said lately loses a little: a topic is soon enough for a while.
+        """
+        if self.remembers < 3 or not self.judged:
+            return 0.0
+        p, t = numbers(), self.tallies
+        topics, tones = self.labels.read(text)
+        near = p["any_action"] + (1 - p["any_action"]) * np.clip(self._nearness_of(seen.action), 0, 1) ** 2
+        wanted = 0.0
+        for k, share in topics:
+            weight = near * (np.array(self._topic_of) == k)
+            wanted += share * float((weight @ np.array(self._wanted) + p["prior_preference"]) / (weight.sum() + 1))
+        sounds = sum(share * (t.tone[k, 0] + p["prior_communication"]) / (t.tone[k, 1] + 1) for k, share in tones)
+        lately = {main(self.labels.read(said)[0]) for _, said in self.said[-3:]}
+        return wanted + float(sounds) - p["said_lately"] * (main(topics) in lately)
 
     def _nearness_of(self, action: str) -> FloatArray:
         """Cosine of the action of every judged moment to this one."""
