@@ -110,8 +110,10 @@ class Learner:
             return self.bias
         odds = self.policy.speak_log_odds([m.messages for m in recent], [self.name] * len(recent))
         welcome = [all(o.marks & OF_MOMENT == OF_MOMENT for o in m.options if o.text and o.marks is not None) for m in recent]
-        share = self.preset.least_a_day / WAKING_TICKS
-        self.bias = round(best_bias(odds, welcome, self.preset.price, share), 4)
+        share, today = self.preset.least_a_day / WAKING_TICKS, len(self._known[day])
+        paying = best_bias(odds, welcome, self.preset.price, 0.0)
+        least = best_bias(odds[-today:], [False] * today, self.preset.price, share) if today else paying
+        self.bias = round(max(paying, least), 4)
         return self.bias
 
     def _train(self, moments: Sequence[Moment]) -> dict[str, Any]:
