@@ -96,17 +96,24 @@ class Policy:
             self._uses[name] = self._folders[place]
         if before is not None and before not in self._uses.values():
             self._folders = {place: key for place, key in self._folders.items() if key != before}
-            self.model.delete_adapter(before)
+            if self._folders:
+                self.model.set_adapter(next(iter(self._folders.values())))  # never delete the one that is active
+                self.model.delete_adapter(before)
+            else:
+                self.model = self.model.unload()
 
     def _load(self, place: str) -> str:
-        from peft import PeftModel
+        from .models import check_adapter, need, quietly
 
+        check_adapter(self.base, Path(place))
+        peft_model = need("peft").PeftModel
         self._loaded += 1
         key = f"adapter-{self._loaded}"
-        if isinstance(self.model, PeftModel):
-            self.model.load_adapter(place, adapter_name=key)
-        else:
-            self.model = PeftModel.from_pretrained(self.model, place, adapter_name=key)
+        with quietly():
+            if isinstance(self.model, peft_model):
+                self.model.load_adapter(place, adapter_name=key)
+            else:
+                self.model = peft_model.from_pretrained(self.model, place, adapter_name=key)
         self.model.eval()
         return key
 
