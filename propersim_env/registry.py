@@ -36,6 +36,8 @@ ASSISTANTS: dict[str, str] = {
     "expected-oracle": "propersim_env.agents.assistants.oracles:ExpectedOracle",
     "timing-oracle": "propersim_env.agents.assistants.oracles:TimingOracle",
     "content-oracle": "propersim_env.agents.assistants.oracles:ContentOracle",
+    "linucb": "propersim_env.baselines.linucb:LinUCB",
+    "thompson-pooled": "propersim_env.baselines.thompson:Thompson",
 }
 Specification = str | type | Callable[..., Any] | object
 
