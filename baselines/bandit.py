@@ -27,7 +27,7 @@ from propersim_env.seeding import rng_from_state, rng_state, stream
 from propersim_env.setting import load_setting
 
 Floats = NDArray[np.float64]
-FINE_HOURS, COARSE_HOURS = 1.5, 3.0
+FINE_HOURS, COARSE_HOURS = 1.0, 2.0
 """Spacing of the bumps over the day: fine for when to speak, coarse for what about (one set for each topic)."""
 MEANINGS = 12
 """Principal components of the activity's embedding."""
@@ -114,16 +114,16 @@ class World:
         self._meaning(loaded.topics, [phrase for a in loaded.activities for phrase in a.texts])
         topics, hours = len(self.spoken), self.coarse.shape[1]
         shared = ["1", "likeness", "likeness", "said", "said"]
-        self.shared = len(shared)
+        self.shared, self.width = len(shared), 2 + hours
         self.groups = (
-            [*shared, *(["topic"] + ["topic at hour"] * hours) * topics],
+            [*shared, *(["topic", "topic likeness"] + ["topic at hour"] * hours) * topics],
             ["1"] + ["hour"] * self.fine.shape[1] + ["weekend hour"] * hours + ["fresh", "company", "weary"]
             + ["activity"] * MEANINGS,
             ["1"] + ["gap"] * len(GAP_MINUTES) + ["dose"] * len(DOSE_KINKS) + ["number"] * 2,
             ["1"] + ["tone"] * len(tones) + ["words"] * len(WORD_KINKS),
         )
         self.sizes = tuple(len(g) for g in self.groups)
-        own = self.shared + (1 + hours) * np.arange(topics)[:, None] + np.arange(1 + hours)
+        own = self.shared + self.width * np.arange(topics)[:, None] + np.arange(self.width)
         self.places = np.hstack([np.tile(np.arange(self.shared), (topics, 1)), own])
 
     def _meaning(self, topics: Sequence[Any], phrases: Sequence[str]) -> None:
@@ -174,6 +174,7 @@ class Moment:
         self.world = of
         self.now, self.action, self.changed = -1, "", 0
         self.last, self.dose, self.weary = -(10**6), 0.0, 0.0
+        self.topic = 0
         self.topic_levels = np.zeros((2, len(of.spoken)))
         self.numbers: dict[int, int] = {}
 
@@ -192,13 +193,14 @@ class Moment:
         """Note that a text on a topic (by its place among those spoken of) is said now."""
         self.last = self.now
         self.dose += 1
-        self.topic_levels[:, topic] += 1
+        self.topic, self.topic_levels[1, topic] = topic, self.topic_levels[1, topic] + 1
         day = self.now // TICKS_PER_DAY
         self.numbers = {d: n for d, n in self.numbers.items() if d >= day - 1}
         self.numbers[day] = self.numbers.get(day, 0) + 1
 
     def hear(self, marks: int) -> None:
         """Note how the last text was marked."""
+        self.topic_levels[0, self.topic] += marks & 1
         self.weary += 0.5 * (not marks & 1) + (not marks & 4)
 
     def timing(self) -> Floats:
@@ -224,19 +226,19 @@ class Moment:
         rows[:, 0] = 1
         rows[:, 1], rows[:, 2] = alike / 2, np.maximum(0, alike - 1)
         rows[:, 3], rows[:, 4] = self.topic_levels
-        rows[:, 5] = 1
-        rows[:, 6:] = self.world.coarse[self.now % TICKS_PER_DAY]
+        rows[:, 5], rows[:, 6] = 1, alike / 2
+        rows[:, 7:] = self.world.coarse[self.now % TICKS_PER_DAY]
         return rows
 
     def get_state(self) -> dict[str, Any]:
         """State as JSON values."""
-        return {"now": self.now, "action": self.action, "changed": self.changed, "last": self.last, "dose": float(self.dose),
+        return {"now": self.now, "action": self.action, "changed": self.changed, "last": self.last, "topic": self.topic, "dose": float(self.dose),
                 "weary": float(self.weary), "topics": self.topic_levels.tolist(), "numbers": list(self.numbers.items())}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `get_state` gave."""
         self.now, self.action, self.changed = state["now"], state["action"], state["changed"]
-        self.last, self.dose, self.weary = state["last"], state["dose"], state["weary"]
+        self.last, self.topic, self.dose, self.weary = state["last"], state["topic"], state["dose"], state["weary"]
         self.topic_levels = np.array(state["topics"])
         self.numbers = {int(day): int(n) for day, n in state["numbers"]}
 

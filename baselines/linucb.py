@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from propersim_env.baselines.bandit import Bandit, Floats, LinearModel
 
 SCALES = {
-    "1": 0.5, "likeness": 0.1, "said": 0.2, "topic": 0.3, "topic at hour": 0.2,
+    "1": 0.5, "likeness": 0.1, "said": 0.2, "topic": 0.3, "topic likeness": 0.1, "topic at hour": 0.2,
     "hour": 0.3, "weekend hour": 0.1, "fresh": 0.2, "company": 0.1, "weary": 0.2, "activity": 0.05,
     "gap": 0.4, "dose": 0.3, "number": 0.2, "tone": 0.3, "words": 0.1,
 }

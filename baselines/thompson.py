@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from propersim_env.baselines.bandit import Bandit, Floats, LinearModel
+from propersim_env.baselines.bandit import Bandit, Floats, LinearModel, world
 from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.evaluation.units import Batch, RunConfig, Unit
 from propersim_env.messages import DIMENSIONS
@@ -100,7 +100,7 @@ class Rollout(Bandit):
         setting: Whose topics and catalogue.
     """
 
-    def __init__(self, slowest: float = 2.0, fastest: float = 16.0, setting: str = "house") -> None:
+    def __init__(self, slowest: float = 0.5, fastest: float = 8.0, setting: str = "house") -> None:
         super().__init__(0.0, setting)
         self.slowest, self.fastest = slowest, fastest
 
@@ -146,12 +146,34 @@ def roll_out(number: int, days: int, setting: str = "house", seed: int = 0) -> l
     return logged
 
 
-def fit(data: Data, rounds: int = 20) -> tuple[Floats, Floats, float]:
+def exchangeable(covariance: Floats, shared: int, width: int) -> Floats:
+    """The nearest covariance that stays the same when blocks of weights change places: their average over all orders.
+
+    A free covariance of hundreds of weights cannot be had from some hundred people; topics tell of each other this way.
+
+    Args:
+        covariance: Shape ``(d, d)``.
+        shared: Number of weights before the blocks.
+        width: Weights in each block.
+    """
+    n = (len(covariance) - shared) // width
+    tied = covariance.copy()
+    blocks = covariance[shared:, shared:].reshape(n, width, n, width)
+    within = np.einsum("kikj->ij", blocks) / n
+    between = (blocks.sum(axis=(0, 2)) - n * within) / (n * (n - 1))
+    tied[shared:, shared:] = np.kron(np.eye(n), within - between) + np.tile(between, (n, n))
+    tied[shared:, :shared] = np.tile(covariance[shared:, :shared].reshape(n, width, shared).mean(axis=0), (n, 1))
+    tied[:shared, shared:] = tied[shared:, :shared].T
+    return tied
+
+
+def fit(data: Data, rounds: int = 20, blocks: tuple[int, int] | None = None) -> tuple[Floats, Floats, float]:
     """Fit a hierarchical linear model by expectation-maximisation.
 
     Args:
         data: Features ``(n, d)`` and marks ``(n,)`` of each person.
         rounds: Of expectation and maximisation.
+        blocks: Weights before and in each of the blocks between which the covariance is `exchangeable`.
 
     Returns:
         Mean of the weights over people, covariance between people, and variance of a mark around its person's line.
@@ -171,6 +193,8 @@ def fit(data: Data, rounds: int = 20) -> tuple[Floats, Floats, float]:
         mean = np.mean(weights, axis=0)
         apart = np.array(weights) - mean
         covariance = (spread + apart.T @ apart) / len(data)
+        if blocks is not None:
+            covariance = exchangeable(covariance, *blocks)
         noise = error / total
     return mean, covariance, noise
 
@@ -179,8 +203,9 @@ def write_prior(path: Path, number: int, days: int, setting: str) -> None:
     """Roll out, fit, and write the prior with its provenance (same name, ending ``.json``)."""
     logged = roll_out(number, days, setting)
     arrays: dict[str, NDArray[np.float32]] = {}
+    shared, width = world(setting).shared, world(setting).width
     for name, data in zip(DIMENSIONS, logged, strict=True):
-        mean, covariance, noise = fit(data)
+        mean, covariance, noise = fit(data, blocks=(shared, width) if name == "preference" else None)
         arrays[f"{name}_mean"] = mean.astype(np.float32)
         arrays[f"{name}_covariance"] = covariance[np.tril_indices(len(mean))].astype(np.float32)
         arrays[f"{name}_noise"] = np.float32(noise)
