@@ -247,14 +247,17 @@ class Bandit:
     """An assistant with a linear model for each mark. What `LinUCB` and `Thompson` add is in `begin`, `view` and `hopes`.
 
     Args:
-        worth: Utility that a text must be expected to earn, -1..1; the price of the room it takes from later ones.
+        worth: Utility that a text must be expected to earn, -1..1; the price of the room that it takes from later ones.
+        easing: By how much that price falls in a day of silence, >= 0.
         setting: Whose topics and catalogue.
     """
 
-    def __init__(self, worth: float, setting: str) -> None:
+    def __init__(self, worth: float, easing: float, setting: str) -> None:
         if not -1 <= worth <= 1:
             raise ValueError(f"worth={worth} is no utility: it must be between -1 and 1")
-        self.worth, self.setting, self.world = worth, setting, world(setting)
+        if easing < 0:
+            raise ValueError(f"easing={easing} is negative: choose 0 (the price never falls) or more")
+        self.worth, self.easing, self.setting, self.world = worth, easing, setting, world(setting)
 
     def begin(self) -> list[LinearModel]:
         """The models of somebody not yet known, in the order of the four dimensions."""
@@ -275,8 +278,7 @@ class Bandit:
         self.learnt: list[tuple[Sample, int]] = []
         self.pending: Sample | None = None
         self.said: dict[int, int] = {}
-        self._menu_day = -1
-        self.view()
+        self._prepare()
 
     def act(self, observation: str) -> str:
         """Learn from how the last text was marked, then speak if that is expected to be worth it."""
@@ -286,14 +288,20 @@ class Bandit:
             if seen.marks is not None:
                 self.moment.hear(seen.marks)
                 self._take_in(self.pending, seen.marks)
-                self.view()
-            self.pending, self._menu_day = None, -1
+            self.pending = None
+            self._prepare()
         text = self.choose()
         return "" if text is None else self.say(text)
 
+    def _prepare(self) -> None:
+        """Look at the models anew: what to hope for, and no menu."""
+        self._menu_day = -1
+        self.view()
+
     def choose(self) -> int | None:
         """The text to say now, None for silence."""
-        least = 2 + 2 * self.worth
+        silent = (self.moment.now - max(self.moment.last, 0)) / TICKS_PER_DAY
+        least = 2 + 2 * max(self.worth - self.easing * silent, 0.0)
         timing, frequency = self.moment.timing(), self.moment.frequency()
         moment = _limit(self.hopes(1, timing[None])) + _limit(self.hopes(2, frequency[None]))
         if moment[0] + 2 <= least:
@@ -344,7 +352,6 @@ class Bandit:
         self.reset(0)
         for row in state["learnt"]:
             self._take_in(Sample(**row["sample"]), row["marks"])
-        self.view()
         self.rng = rng_from_state(state["rng"])
         self.moment.set_state(state["moment"])
         self.said = {int(text): int(tick) for text, tick in state["said"]}

@@ -26,18 +26,19 @@ class LinUCB(Bandit):
 
     Args:
         alpha: Standard deviations by which a mark may turn out better than its mean, >= 0.
-        worth: Utility that a text must promise, -1..1.
+        worth: Utility that a text must promise, -1..1, and `easing`: see `Bandit`.
         start: Probability of each mark before anything is known, 0..1.
         noise: Variance of a mark around its line, > 0; a mark that is a fair coin has 0.25.
         setting: Whose topics and catalogue.
     """
 
     def __init__(
-        self, alpha: float = 0.5, worth: float = 0.5, start: float = 0.5, noise: float = 0.12, setting: str = "house"
+        self, alpha: float = 0.5, worth: float = 0.4, easing: float = 0.1, start: float = 0.5, noise: float = 0.12,
+        setting: str = "house",
     ) -> None:
         if alpha < 0:
             raise ValueError(f"alpha={alpha} is negative: choose 0 (no exploration) or more")
-        super().__init__(worth, setting)
+        super().__init__(worth, easing, setting)
         self.alpha, self.start, self.noise = alpha, start, noise
 
     def begin(self) -> list[LinearModel]:

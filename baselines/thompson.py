@@ -55,16 +55,18 @@ class Thompson(Bandit):
     """Linear Thompson sampling from a prior fitted on other residents.
 
     Args:
-        worth: Utility that a text must promise, -1..1.
+        worth: Utility that a text must promise, -1..1, and `easing`: see `Bandit`.
         spread: Factor on the standard deviation of what is sampled, >= 0; 0 acts on the mean.
         prior: Path of a file of `fit`, for another setting or population; by default the one that is shipped.
         setting: Whose topics and catalogue.
     """
 
-    def __init__(self, worth: float = 0.5, spread: float = 0.5, prior: str = "", setting: str = "house") -> None:
+    def __init__(
+        self, worth: float = 0.5, easing: float = 0.1, spread: float = 0.5, prior: str = "", setting: str = "house"
+    ) -> None:
         if spread < 0:
             raise ValueError(f"spread={spread} is negative: choose 0 (no exploration) or more")
-        super().__init__(worth, setting)
+        super().__init__(worth, easing, setting)
         self.spread = spread
         self.prior = load_prior(Path(prior) if prior else PRIOR_FILE)
         found = tuple(len(mean) for mean, _, _ in self.prior)
@@ -101,7 +103,7 @@ class Rollout(Bandit):
     """
 
     def __init__(self, slowest: float = 0.5, fastest: float = 8.0, setting: str = "house") -> None:
-        super().__init__(0.0, setting)
+        super().__init__(0.0, 0.0, setting)
         self.slowest, self.fastest = slowest, fastest
 
     def begin(self) -> list[LinearModel]:
