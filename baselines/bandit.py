@@ -11,6 +11,7 @@ Everything comes from observations: the clock, what the resident does, what was 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -21,7 +22,6 @@ from numpy.typing import NDArray
 
 from propersim_env.agents.users.simulated.encoder import Encoder
 from propersim_env.clock import MINUTES_PER_TICK, TICKS_PER_DAY, TICKS_PER_HOUR, is_weekend
-from propersim_env.messages import DIMENSIONS
 from propersim_env.observation import Observation, read_observation
 from propersim_env.seeding import rng_from_state, rng_state, stream
 from propersim_env.setting import load_setting
@@ -32,17 +32,19 @@ FINE_HOURS, COARSE_HOURS = 1.0, 2.0
 MEANINGS = 12
 """Principal components of the activity's embedding."""
 DOSE_HOURS, WEARY_HOURS, TOPIC_HOURS, TOPIC_DAYS = 12.0, 12.0, 4.0, 14.0
-"""Times in which what was said is forgotten by a factor e (assumption: half a day for all of it, hours and weeks for a topic)."""
+"""Hours and days in which what was said fades by a factor e (assumption: half a day for all, hours and weeks by topic)."""
 DOSE_KINKS = (0.0, 1.0, 2.0, 4.0, 8.0)
 GAP_MINUTES = (20.0, 60.0, 240.0)
 FRESH_MINUTES = 7.5
 WORD_KINKS = (12.0, 18.0, 24.0)
+TIES = 1e-3
+"""Weight of what is beyond 0..1 where several recommendations are equal."""
 REST_DAYS = 7
 """Days for which a text is not said again."""
 
 
 def bumps(hours: float) -> Floats:
-    """Smooth features of the time of day, shape ``(ticks of a day, n)``: bumps that sum to 1, `hours` apart, around midnight too."""
+    """Smooth features of the time of day, shape ``(576, n)``: bumps `hours` apart that sum to 1, around midnight too."""
     n = round(24 / hours)
     clock = np.arange(TICKS_PER_DAY) / TICKS_PER_HOUR
     distance = np.abs((clock[:, None] - hours * np.arange(n) + 12) % 24 - 12) / hours
@@ -52,10 +54,8 @@ def bumps(hours: float) -> Floats:
 
 @dataclass(slots=True)
 class Sample:
-    """The features of one recommendation, by mark: places in the weights and values there; JSON values through `asdict`."""
+    """The features of one recommendation, for each mark: places among the weights, and values there. Elsewhere they are 0."""
 
-    tick: int
-    text: int
     places: list[list[int]]
     values: list[list[float]]
 
@@ -159,22 +159,22 @@ def world(setting: str) -> World:
 class Moment:
     """What was seen and said so far, and the features of now.
 
-    Timing: 1; time of day (bumps 1.5 hours apart); on weekends, time of day again (3 hours apart); how new the activity is,
+    Timing: 1; time of day (bumps an hour apart); on weekends, time of day again (2 hours apart); how new the activity is,
     exp(-minutes / 7.5); whether somebody else is at home; weariness, the marks that recent texts lost on preference and
     frequency, fading over half a day; 12 principal components of the activity's embedding.
 
     Frequency: 1; exp(-minutes since the last text / 20, 60, 240); the dose, a count of what was said that fades over half a
     day, and what of it is beyond 1, 2, 4 and 8; the numbers said today and yesterday.
 
-    Preference, for each topic: likeness of activity and topic, and what of it is beyond one standard deviation; how lately the
-    topic was spoken of, fading over 4 hours and over 14 days; and weights of the topic's own for 1 and the time of day.
+    Preference, for each topic: likeness of activity and topic, and what of it is beyond one standard deviation; how lately
+    the topic was welcome, fading over 4 hours, and spoken of, fading over 14 days; and weights of the topic's own for 1,
+    likeness, and the time of day (2 hours apart).
     """
 
     def __init__(self, of: World) -> None:
         self.world = of
-        self.now, self.action, self.changed = -1, "", 0
-        self.last, self.dose, self.weary = -(10**6), 0.0, 0.0
-        self.topic = 0
+        self.now, self.action, self.changed, self.company = -1, "", 0, False
+        self.last, self.topic, self.dose, self.weary = -(10**6), 0, 0.0, 0.0
         self.topic_levels = np.zeros((2, len(of.spoken)))
         self.numbers: dict[int, int] = {}
 
@@ -232,8 +232,9 @@ class Moment:
 
     def get_state(self) -> dict[str, Any]:
         """State as JSON values."""
-        return {"now": self.now, "action": self.action, "changed": self.changed, "last": self.last, "topic": self.topic, "dose": float(self.dose),
-                "weary": float(self.weary), "topics": self.topic_levels.tolist(), "numbers": list(self.numbers.items())}
+        return {"now": self.now, "action": self.action, "changed": self.changed, "last": self.last,
+                "topic": self.topic, "dose": float(self.dose), "weary": float(self.weary), "topics": self.topic_levels.tolist(),
+                "numbers": list(self.numbers.items())}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `get_state` gave."""
@@ -243,106 +244,60 @@ class Moment:
         self.numbers = {int(day): int(n) for day, n in state["numbers"]}
 
 
-class Bandit:
-    """An assistant with a linear model for each mark. What `LinUCB` and `Thompson` add is in `begin`, `view` and `hopes`.
+class Talker(ABC):
+    """Says texts of the catalogue and remembers, of each, its features and the marks it got. What it says is in `choose`.
 
     Args:
-        worth: Utility that a text must be expected to earn, -1..1; the price of the room that it takes from later ones.
-        easing: By how much that price falls in a day of silence, >= 0.
         setting: Whose topics and catalogue.
     """
 
-    def __init__(self, worth: float, easing: float, setting: str) -> None:
-        if not -1 <= worth <= 1:
-            raise ValueError(f"worth={worth} is no utility: it must be between -1 and 1")
-        if easing < 0:
-            raise ValueError(f"easing={easing} is negative: choose 0 (the price never falls) or more")
-        self.worth, self.easing, self.setting, self.world = worth, easing, setting, world(setting)
+    def __init__(self, setting: str) -> None:
+        self.setting, self.world = setting, world(setting)
 
-    def begin(self) -> list[LinearModel]:
-        """The models of somebody not yet known, in the order of the four dimensions."""
-        raise NotImplementedError
-
-    def view(self) -> None:
-        """Prepare `hopes` after the models have changed."""
-        raise NotImplementedError
-
-    def hopes(self, mark: int, rows: Floats, places: NDArray[np.int64] | None = None) -> Floats:
-        """Hoped-for probability of a mark for each row of features, not yet limited to 0..1."""
-        raise NotImplementedError
+    @abstractmethod
+    def choose(self) -> int | None:
+        """The text to say now, None for silence."""
 
     def reset(self, seed: int) -> None:
         """Forget the resident."""
         self.rng = stream(seed, "bandit")
-        self.moment, self.models = Moment(self.world), self.begin()
+        self.moment = Moment(self.world)
         self.learnt: list[tuple[Sample, int]] = []
         self.pending: Sample | None = None
         self.said: dict[int, int] = {}
-        self._prepare()
 
     def act(self, observation: str) -> str:
-        """Learn from how the last text was marked, then speak if that is expected to be worth it."""
+        """Learn from how the last text was marked, then speak or not."""
         seen = read_observation(observation)
         self.moment.see(seen)
         if self.pending is not None:
+            sample, self.pending = self.pending, None
             if seen.marks is not None:
                 self.moment.hear(seen.marks)
-                self._take_in(self.pending, seen.marks)
-            self.pending = None
-            self._prepare()
+                self.take_in(sample, seen.marks)
+            self.prepare()
         text = self.choose()
         return "" if text is None else self.say(text)
 
-    def _prepare(self) -> None:
-        """Look at the models anew: what to hope for, and no menu."""
-        self._menu_day = -1
-        self.view()
+    def prepare(self) -> None:  # noqa: B027 (not everybody has something to prepare)
+        """Make ready for the next choice, after something was said."""
 
-    def choose(self) -> int | None:
-        """The text to say now, None for silence."""
-        silent = (self.moment.now - max(self.moment.last, 0)) / TICKS_PER_DAY
-        least = 2 + 2 * max(self.worth - self.easing * silent, 0.0)
-        timing, frequency = self.moment.timing(), self.moment.frequency()
-        moment = _limit(self.hopes(1, timing[None])) + _limit(self.hopes(2, frequency[None]))
-        if moment[0] + 2 <= least:
-            return None
-        self._make_menu()
-        raw = self.hopes(0, self.moment.preference(), self.world.places)
-        total = _limit(raw) + _limit(self._manner) + moment[0]
-        best = int(np.argmax(total + 1e-3 * (raw + self._manner)))
-        return int(self._menu[best]) if total[best] > least else None
+    def take_in(self, sample: Sample, marks: int) -> None:
+        """Learn how a text was marked."""
+        self.learnt.append((sample, marks))
 
     def say(self, text: int) -> str:
         """Say a text, and keep the features with which its marks will be learnt from."""
         topic = int(np.searchsorted(self.world.spoken, self.world.topic[text]))
         rows = (self.moment.preference()[topic], self.moment.timing(), self.moment.frequency(), self.world.manner[text])
         places = [self.world.places[topic].tolist(), *(list(range(len(row))) for row in rows[1:])]
-        self.pending = Sample(self.moment.now, text, places, [row.tolist() for row in rows])
+        self.pending = Sample(places, [row.tolist() for row in rows])
         self.moment.say(topic)
         self.said[text] = self.moment.now
         return self.world.texts[text]
 
-    def _make_menu(self) -> None:
-        """For each topic the best put text that was not said lately; unless nothing changed since that was last found."""
-        day = self.moment.now // TICKS_PER_DAY
-        if day == self._menu_day:
-            return
-        self._menu_day = day
-        manner = self.hopes(3, self.world.manner)
-        for text, tick in self.said.items():
-            if day - tick // TICKS_PER_DAY <= REST_DAYS:
-                manner[text] -= 10 + tick / 1e6  # only if all of a topic were said, and then the oldest
-        ends = [*self.world.starts[1:].tolist(), len(manner)]
-        self._menu = np.array([a + int(np.argmax(manner[a:b])) for a, b in zip(self.world.starts.tolist(), ends, strict=True)])
-        self._manner = manner[self._menu]
-
-    def _take_in(self, sample: Sample, marks: int) -> None:
-        self.learnt.append((sample, marks))
-        for i, model in enumerate(self.models):
-            model.update(sample.places[i], sample.values[i], float(marks >> i & 1))
-
     def get_state(self) -> dict[str, Any]:
-        """State as JSON values: what was said and how it was marked, from which the models follow."""
+        """State as JSON values: what was said and how it was marked, from which all that was learnt follows."""
         return {"rng": rng_state(self.rng), "moment": self.moment.get_state(), "said": list(self.said.items()),
                 "learnt": [{"sample": asdict(sample), "marks": marks} for sample, marks in self.learnt],
                 "pending": None if self.pending is None else asdict(self.pending)}
@@ -351,15 +306,104 @@ class Bandit:
         """Restore what `get_state` gave."""
         self.reset(0)
         for row in state["learnt"]:
-            self._take_in(Sample(**row["sample"]), row["marks"])
-        self.rng = rng_from_state(state["rng"])
+            self.take_in(Sample(**row["sample"]), row["marks"])
         self.moment.set_state(state["moment"])
         self.said = {int(text): int(tick) for text, tick in state["said"]}
         self.pending = Sample(**state["pending"]) if state["pending"] else None
+        self.rng = rng_from_state(state["rng"])
+
+
+class Bandit(Talker):
+    """An assistant with a linear model for each mark. What `LinUCB` and `Thompson` add is in `begin`, `view` and `hopes`.
+
+    Args:
+        worth: Utility that a text must be expected to earn, -1..1; the price of the room that it takes from later ones.
+        easing: By how much that price falls in a day of silence, >= 0; it never falls below 0.
+        setting: Whose topics and catalogue.
+    """
+
+    def __init__(self, worth: float, easing: float, setting: str) -> None:
+        if not -1 <= worth <= 1:
+            raise ValueError(f"worth={worth} is no utility: it must be between -1 and 1")
+        if easing < 0:
+            raise ValueError(f"easing={easing} is negative: choose 0 (the price never falls) or more")
+        super().__init__(setting)
+        self.worth, self.easing = worth, easing
+
+    @abstractmethod
+    def begin(self) -> list[LinearModel]:
+        """The models of somebody not yet known, in the order of the four dimensions."""
+
+    @abstractmethod
+    def view(self) -> None:
+        """Prepare `hopes` after the models have changed."""
+
+    @abstractmethod
+    def hopes(self, mark: int, rows: Floats, places: NDArray[np.int64] | None = None) -> Floats:
+        """Hoped-for probability of a mark for each row of features, not yet limited to 0..1.
+
+        Args:
+            mark: Which of the four.
+            rows: Features, shape ``(n, k)``.
+            places: Weights that they belong to, shape ``(n, k)``; None: all of them, in order.
+        """
+
+    def reset(self, seed: int) -> None:
+        """Forget the resident."""
+        super().reset(seed)
+        self.models = self.begin()
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Look at the models anew, and forget the menu."""
+        self._drawn_from = rng_state(self.rng)  # nothing is drawn between two looks
+        self.view()
+        self._menu_day = -1
+
+    def take_in(self, sample: Sample, marks: int) -> None:
+        """Learn how a text was marked."""
+        super().take_in(sample, marks)
+        for i, model in enumerate(self.models):
+            model.update(sample.places[i], sample.values[i], float(marks >> i & 1))
+
+    def choose(self) -> int | None:
+        """The best text, if it is expected to be worth it."""
+        silence = (self.moment.now - max(self.moment.last, 0)) / TICKS_PER_DAY
+        least = 2 + 2 * max(self.worth - self.easing * silence, min(self.worth, 0.0))
+        timing, frequency = self.moment.timing(), self.moment.frequency()
+        moment = float((_limit(self.hopes(1, timing[None])) + _limit(self.hopes(2, frequency[None])))[0])
+        if moment + 2 <= least:
+            return None  # whatever the text
+        self._make_menu()
+        raw = self.hopes(0, self.moment.preference(), self.world.places)
+        total = _limit(raw) + _limit(self._manner) + moment
+        best = int(np.argmax(total + TIES * (raw + self._manner)))
+        return int(self._menu[best]) if total[best] > least else None
+
+    def _make_menu(self) -> None:
+        """For each topic the best put text that was not said lately; unless nothing changed since that was last found."""
+        day = self.moment.now // TICKS_PER_DAY
+        if day == self._menu_day:
+            return
+        self._menu_day = day
+        manner = self.hopes(3, self.world.manner)
+        order = manner.copy()
+        for text, tick in self.said.items():
+            if day - tick // TICKS_PER_DAY <= REST_DAYS:
+                order[text] = -1e3 - tick  # only if all of a topic were said lately, and then the oldest
+        ends = [*self.world.starts[1:].tolist(), len(order)]
+        self._menu = np.array([a + int(np.argmax(order[a:b])) for a, b in zip(self.world.starts.tolist(), ends, strict=True)])
+        self._manner = manner[self._menu]
+
+    def get_state(self) -> dict[str, Any]:
+        """State as JSON values; the generator is the one before the last look, which `set_state` repeats."""
+        return {**super().get_state(), "rng": self._drawn_from}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `get_state` gave."""
+        super().set_state(state)
+        self.prepare()
 
 
 def _limit(values: Floats) -> Floats:
     return np.minimum(np.maximum(values, 0.0), 1.0)
-
-
-assert len(DIMENSIONS) == 4

@@ -17,8 +17,8 @@ SCALES = {
     "hour": 0.3, "weekend hour": 0.1, "fresh": 0.2, "company": 0.1, "weary": 0.2, "activity": 0.05,
     "gap": 0.4, "dose": 0.3, "number": 0.2, "tone": 0.3, "words": 0.1,
 }
-"""Standard deviation of a weight by its group, before anything is known (assumption): a large one is learnt quickly, a small one
-slowly. The ridge penalty of a weight is `noise` over its square."""
+"""Standard deviation of a weight by its group, before anything is known (assumption): a large one is learnt quickly, a small
+one slowly. The ridge penalty of a weight is `noise` over its square."""
 
 
 class LinUCB(Bandit):

@@ -13,16 +13,16 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from propersim_env.baselines.bandit import Bandit, Floats, LinearModel, world
-from propersim_env.clock import TICKS_PER_DAY
+from propersim_env.agents.assistants.scripted import WAKING_TICKS
+from propersim_env.baselines.bandit import Bandit, Floats, LinearModel, Talker, world
 from propersim_env.evaluation.units import Batch, RunConfig, Unit
 from propersim_env.messages import DIMENSIONS
 from propersim_env.persona import select_personas
-from propersim_env.seeding import stream
 
 PRIOR_FILE = Path(__file__).with_name("thompson.npz")
 FIRST_SPREAD = 0.2
@@ -94,7 +94,7 @@ class Thompson(Bandit):
         return hoped
 
 
-class Rollout(Bandit):
+class Rollout(Talker):
     """Says random texts at random moments and keeps their features and marks, at a rate of this resident's own.
 
     Args:
@@ -103,17 +103,14 @@ class Rollout(Bandit):
     """
 
     def __init__(self, slowest: float = 0.5, fastest: float = 8.0, setting: str = "house") -> None:
-        super().__init__(0.0, 0.0, setting)
+        super().__init__(setting)
         self.slowest, self.fastest = slowest, fastest
 
-    def begin(self) -> list[LinearModel]:
-        """No models; the rate is drawn instead."""
+    def reset(self, seed: int) -> None:
+        """Draw the rate."""
+        super().reset(seed)
         rate = self.slowest * (self.fastest / self.slowest) ** self.rng.random()
-        self.chance = rate / (TICKS_PER_DAY * 16 / 24)
-        return []
-
-    def view(self) -> None:
-        """Nothing to prepare."""
+        self.chance = rate / WAKING_TICKS
 
     def choose(self) -> int | None:
         """Throw the dice."""
@@ -204,18 +201,18 @@ def fit(data: Data, rounds: int = 20, blocks: tuple[int, int] | None = None) -> 
 def write_prior(path: Path, number: int, days: int, setting: str) -> None:
     """Roll out, fit, and write the prior with its provenance (same name, ending ``.json``)."""
     logged = roll_out(number, days, setting)
-    arrays: dict[str, NDArray[np.float32]] = {}
+    arrays: dict[str, Any] = {}
     shared, width = world(setting).shared, world(setting).width
     for name, data in zip(DIMENSIONS, logged, strict=True):
         mean, covariance, noise = fit(data, blocks=(shared, width) if name == "preference" else None)
         arrays[f"{name}_mean"] = mean.astype(np.float32)
         arrays[f"{name}_covariance"] = covariance[np.tril_indices(len(mean))].astype(np.float32)
-        arrays[f"{name}_noise"] = np.float32(noise)
+        arrays[f"{name}_noise"] = np.array(noise, np.float32)
         print(f"{name}: {len(mean)} weights, noise variance {noise:.3f}")
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(path, **arrays)
     said = sum(len(y) for _, y in logged[0])
     path.with_suffix(".json").write_text(json.dumps({
-        "about": "Prior of the assistant thompson-pooled: mean, lower triangle of the covariance, and noise variance of each mark.",
+        "about": "Prior of the assistant thompson-pooled: mean, lower triangle of the covariance and noise, for each mark.",
         "source": "Fitted by python -m propersim_env.baselines.thompson fit on random rollouts with the simulated user.",
         "setting": setting, "personas": f"sampled:{number}", "population_seed": 0, "days": days, "recommendations": said,
         "share_of_marks": {name: round(float(np.concatenate([y for _, y in data]).mean()), 4)
