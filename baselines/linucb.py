@@ -28,12 +28,13 @@ class LinUCB(Bandit):
         alpha: Standard deviations by which a mark may turn out better than its mean, >= 0.
         worth: Utility that a text must promise, -1..1, and `easing`: see `Bandit`.
         start: Probability of each mark before anything is known, 0..1.
-        noise: Variance of a mark around its line, > 0; a mark that is a fair coin has 0.25.
+        noise: Variance of a mark around its line, > 0; a mark that is a fair coin has 0.25, one that is nearly always
+            the same much less.
         setting: Whose topics and catalogue.
     """
 
     def __init__(
-        self, alpha: float = 0.5, worth: float = 0.4, easing: float = 0.1, start: float = 0.5, noise: float = 0.12,
+        self, alpha: float = 0.6, worth: float = 0.65, easing: float = 0.4, start: float = 0.6, noise: float = 0.06,
         setting: str = "house",
     ) -> None:
         if alpha < 0:

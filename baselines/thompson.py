@@ -62,7 +62,7 @@ class Thompson(Bandit):
     """
 
     def __init__(
-        self, worth: float = 0.5, easing: float = 0.1, spread: float = 0.5, prior: str = "", setting: str = "house"
+        self, worth: float = 0.6, easing: float = 0.25, spread: float = 0.5, prior: str = "", setting: str = "house"
     ) -> None:
         if spread < 0:
             raise ValueError(f"spread={spread} is negative: choose 0 (no exploration) or more")
@@ -94,6 +94,10 @@ class Thompson(Bandit):
         return hoped
 
 
+SLOWEST, FASTEST = 0.5, 4.0
+"""Bounds of the mean number a day in a rollout (assumption): few, for who is tired of it marks everything down."""
+
+
 class Rollout(Talker):
     """Says random texts at random moments and keeps their features and marks, at a rate of this resident's own.
 
@@ -102,7 +106,7 @@ class Rollout(Talker):
         setting: Whose topics and catalogue.
     """
 
-    def __init__(self, slowest: float = 0.5, fastest: float = 8.0, setting: str = "house") -> None:
+    def __init__(self, slowest: float = SLOWEST, fastest: float = FASTEST, setting: str = "house") -> None:
         super().__init__(setting)
         self.slowest, self.fastest = slowest, fastest
 
@@ -214,7 +218,8 @@ def write_prior(path: Path, number: int, days: int, setting: str) -> None:
     path.with_suffix(".json").write_text(json.dumps({
         "about": "Prior of the assistant thompson-pooled: mean, lower triangle of the covariance and noise, for each mark.",
         "source": "Fitted by python -m propersim_env.baselines.thompson fit on random rollouts with the simulated user.",
-        "setting": setting, "personas": f"sampled:{number}", "population_seed": 0, "days": days, "recommendations": said,
+        "setting": setting, "personas": f"sampled:{number}", "population_seed": 0, "days": days,
+        "number_a_day": [SLOWEST, FASTEST], "recommendations": said,
         "share_of_marks": {name: round(float(np.concatenate([y for _, y in data]).mean()), 4)
                            for name, data in zip(DIMENSIONS, logged, strict=True)},
     }, indent=2) + "\n")

@@ -98,7 +98,7 @@ def test_linucb_learns_what_and_when():
     def good(rows):
         return np.mean([marks == 15 for *_, marks in rows])
 
-    assert good(late) > 0.9
+    assert good(late) > 0.8
     assert good(said[:10]) < 0.5
 
 
