@@ -37,6 +37,8 @@ ASSISTANTS: dict[str, str] = {
     "timing-oracle": "propersim_env.agents.assistants.oracles:TimingOracle",
     "content-oracle": "propersim_env.agents.assistants.oracles:ContentOracle",
     "proper": "propersim_env.agents.assistants.proper.assistant:ProPerAssistant",
+    "linucb": "propersim_env.baselines.linucb:LinUCB",
+    "thompson-pooled": "propersim_env.baselines.thompson:Thompson",
 }
 Specification = str | type | Callable[..., Any] | object
 
