@@ -98,8 +98,7 @@ def test_linucb_learns_what_and_when():
     def good(rows):
         return np.mean([marks == 15 for *_, marks in rows])
 
-    assert good(late) > 0.8
-    assert good(said[:10]) < 0.5
+    assert good(late) > max(0.8, good(said[:10]) + 0.25)
 
 
 def test_linucb_that_may_not_hope_never_tries():
