@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from propersim_env.baselines import thompson
-from propersim_env.baselines.bandit import REST_DAYS, LinearModel, Moment, bumps, world
+from propersim_env.baselines.bandit import LinearModel, Moment, bumps, world
 from propersim_env.baselines.linucb import LinUCB
 from propersim_env.baselines.thompson import Thompson, exchangeable, fit, load_prior, roll_out
 from propersim_env.clock import TICKS_PER_DAY, moment_text
@@ -228,4 +228,3 @@ def test_runs_in_the_gym_and_does_not_repeat_itself(name):
         over = terminated or truncated
     assert texts
     assert len(set(texts)) == len(texts)
-    assert REST_DAYS >= 3
