@@ -163,7 +163,7 @@ def exchangeable(covariance: Floats, shared: int, width: int) -> Floats:
     tied = covariance.copy()
     blocks = covariance[shared:, shared:].reshape(n, width, n, width)
     within = np.einsum("kikj->ij", blocks) / n
-    between = (blocks.sum(axis=(0, 2)) - n * within) / (n * (n - 1))
+    between = (blocks.sum(axis=(0, 2)) - n * within) / (n * max(n - 1, 1))
     tied[shared:, shared:] = np.kron(np.eye(n), within - between) + np.tile(between, (n, n))
     tied[shared:, :shared] = np.tile(covariance[shared:, :shared].reshape(n, width, shared).mean(axis=0), (n, 1))
     tied[:shared, shared:] = tied[shared:, :shared].T

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from propersim_env.baselines import thompson
-from propersim_env.baselines.bandit import REST_DAYS, LinearModel, Moment, bumps, world
+from propersim_env.baselines.bandit import LinearModel, Moment, bumps, world
 from propersim_env.baselines.linucb import LinUCB
 from propersim_env.baselines.thompson import Thompson, exchangeable, fit, load_prior, roll_out
 from propersim_env.clock import TICKS_PER_DAY, moment_text
@@ -98,8 +98,7 @@ def test_linucb_learns_what_and_when():
     def good(rows):
         return np.mean([marks == 15 for *_, marks in rows])
 
-    assert good(late) > 0.8
-    assert good(said[:10]) < good(late) - 0.2
+    assert good(late) > max(0.8, good(said[:10]) + 0.25)
 
 
 def test_linucb_that_may_not_hope_never_tries():
@@ -229,4 +228,3 @@ def test_runs_in_the_gym_and_does_not_repeat_itself(name):
         over = terminated or truncated
     assert texts
     assert len(set(texts)) == len(texts)
-    assert REST_DAYS >= 3
