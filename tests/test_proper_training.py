@@ -97,14 +97,14 @@ def days(number: int, decisions: int, contents: int):
 
 def test_replay_draws_what_its_presets_say():
     rng = np.random.default_rng(0)
-    history = days(10, 40, 100)
+    history = days(10, 60, 100)
     assert len(replay(history, "equally200", rng)) == 200
     assert len({p.tick for p in replay(history, "equally400", rng)}) == 10
     half = replay(history, "halftoday", rng)
-    assert (len(half), sum(p.tick == 9 for p in half)) == (280, 140)
+    assert (len(half), sum(p.tick == 9 for p in half)) == (320, 160)
     drawn = replay(history, "balanced", rng)
     assert [sum(p.kind == kind and (p.tick >= 8) == recent for p in drawn)
-            for kind in ("decision", "content") for recent in (True, False)] == [80, 80, 80, 80]
+            for kind in ("decision", "content") for recent in (True, False)] == [120, 120, 40, 40]
     assert len(set(map(id, drawn))) == len(drawn)
 
 
@@ -112,7 +112,7 @@ def test_replay_fills_up_from_the_other_days_and_never_draws_twice():
     rng = np.random.default_rng(0)
     assert sorted(p.rejected for p in replay(days(1, 3, 2), "balanced", rng)) == ["0", "1", "2", "3", "4"]
     drawn = replay(days(12, 20, 0), "balanced", rng)
-    assert (len(drawn), sum(p.tick >= 10 for p in drawn)) == (160, 40)
+    assert (len(drawn), sum(p.tick >= 10 for p in drawn)) == (240, 40)
     assert replay({}, "balanced", rng) == []
     once, again = (replay(days(5, 9, 9), "halftoday", np.random.default_rng(7)) for _ in range(2))
     assert once == again
