@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-EMBEDDED = Path(__file__).with_name("models")
+EMBEDDED = Path(__file__).with_name("embedded")
 """Language models that come with the package: ``embedded`` and ``embedded-amortised``."""
 NOTE = "propersim.json"
 """Beside an adapter: which base it is for, and how it was trained."""
