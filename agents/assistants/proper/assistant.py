@@ -50,7 +50,7 @@ class ProPerAssistant:
         changes: Any field of the preset, e.g. ``level="none"`` or ``train=False``.
 
     Example:
-        ``propersim run --assistant proper`` or ``--assistant proper:preset=cold:train=false``.
+        ``propersim run --assistants proper`` or ``--assistants proper:preset=cold:train=false``.
     """
 
     def __init__(self, preset: str = "default", **changes: Any) -> None:
@@ -72,7 +72,6 @@ class ProPerAssistant:
         self.learner = Learner(self.preset, self.policy, self.name, self.folder, seed)
         self._pool: list[str] = []
         self._pool_for: tuple[str, int] = ("", -1)
-        self._written = 0
         self._considered: list[str] = []
         self._prompts: dict[int, tuple[tuple[Message, ...], Instant]] = {}
         self._tick = 0
@@ -87,11 +86,12 @@ class ProPerAssistant:
 
     @staticmethod
     def act_together(assistants: Sequence[ProPerAssistant], observations: Sequence[str]) -> list[str | BaseException]:
-        """Decide for several residents; prompts and texts of assistants with the same base are computed in one batch."""
+        """Decide for several residents; prompts and texts of assistants that write alike are computed in one batch."""
         texts: list[str | BaseException] = [""] * len(assistants)
-        groups: dict[int, list[int]] = {}
+        groups: dict[tuple[int, int, float], list[int]] = {}
         for i, assistant in enumerate(assistants):
-            groups.setdefault(id(assistant.policy), []).append(i)
+            key = (id(assistant.policy), assistant.preset.pool, assistant.preset.temperature)
+            groups.setdefault(key, []).append(i)
         for members in groups.values():
             chosen = [assistants[i] for i in members]
             for i, text in zip(members, _decide(chosen, [observations[i] for i in members]), strict=True):
@@ -216,7 +216,7 @@ class ProPerAssistant:
 
 
 def _decide(assistants: Sequence[ProPerAssistant], observations: Sequence[str]) -> list[str]:
-    """Decisions of assistants that share a policy."""
+    """Decisions of assistants that share a policy, and write as many texts at the same temperature."""
     policy = assistants[0].policy
     views = [a._see(text) for a, text in zip(assistants, observations, strict=True)]
     for assistant, (seen, _) in zip(assistants, views, strict=True):

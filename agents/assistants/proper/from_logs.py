@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.evaluation.relive import observations
 from propersim_env.feedback import Feedback
 from propersim_env.log import Episode
@@ -51,11 +50,3 @@ def moments_of(episode: Episode, settings: RecallSettings, setting: str | None =
             yield Moment(seen.tick, recall.messages(seen), tuple(options))
         if decision.text:
             recall.spoke(seen, decision.text)
-
-
-def by_day(moments: Iterator[Moment]) -> dict[int, list[Moment]]:
-    """Moments by the day they are of."""
-    days: dict[int, list[Moment]] = {}
-    for moment in moments:
-        days.setdefault(moment.tick // TICKS_PER_DAY, []).append(moment)
-    return days

@@ -36,10 +36,6 @@ class Labels:
         self._rows = encoder.encode([t.text for t in setting.catalogue])
         self.read = lru_cache(maxsize=1 << 16)(self._read)
 
-    def __contains__(self, text: str) -> bool:
-        """Whether a text is in the catalogue, word for word."""
-        return text in self._known
-
     def _read(self, text: str) -> tuple[Shares, Shares]:
         """Topics and tones of a text: (index, share), shares adding up to 1."""
         if text in self._known:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from propersim_env.agents.assistants.scripted import WAKING_TICKS
 from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.seeding import derive, stream
 
@@ -20,7 +21,6 @@ SHOWN = ("kept", "too_long", "tied", "steps", "first_loss", "last_loss", "accura
 """What of a training report goes into the notes: what is the same at every run."""
 CALIBRATION_DAYS = 3
 """Days of moments on which the threshold of speaking is chosen (assumption: enough of them, and not too old)."""
-WAKING_TICKS = 384
 
 
 def best_bias(log_odds: Sequence[float], welcome: Sequence[bool], price: float, least_share: float) -> float:

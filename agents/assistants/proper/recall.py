@@ -36,7 +36,6 @@ class RecallSettings:
             (+ ratings) or ``"ASCR"`` (+ the marks by dimension, which say why).
         retrieval: Preset of ``memory.json``.
         similar: Rated records looked up for the counts of moments like this one.
-        records: Records shown word for word.
         topics, tones: Most liked and most disliked ones that are named, each.
         half_life_days: Of the counts.
         instructions: Whether the prompt explains itself, as a general language model needs.
@@ -45,7 +44,6 @@ class RecallSettings:
     level: str = "ASCR"
     retrieval: str = "default"
     similar: int = 16
-    records: int = 0
     topics: int = 8
     tones: int = 4
     half_life_days: float = 6.0

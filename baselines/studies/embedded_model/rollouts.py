@@ -17,13 +17,13 @@ from propersim_env.agents.assistants.oracles import ExpectedOracle
 from propersim_env.agents.assistants.proper.presets import preset
 from propersim_env.agents.assistants.proper.recall import Recall
 from propersim_env.agents.assistants.proper.tallies import Judged
+from propersim_env.agents.assistants.scripted import WAKING_TICKS
 from propersim_env.agents.users.simulated import SimulatedUsers
 from propersim_env.machine import Machine, MachineConfig
 from propersim_env.observation import Observation, read_observation
 from propersim_env.population import sample_persona
 from propersim_env.setting import Setting, load_setting
 
-WAKING_TICKS = 384
 RATES = (2, 5, 10, 20)
 """Texts a day of the days that speak at random."""
 KNOWING_DAYS = 0.6
