@@ -36,7 +36,7 @@ def moments_of(episode: Episode, settings: RecallSettings, setting: str | None =
     for observation, decision in observations(episode, setting):
         seen = read_observation(observation)
         if seen.day > day:
-            recall.learn(considered)
+            recall.learn(considered, night=True)
             considered, day = [], seen.day
         recall.see(seen)
         told = feedback.full or (bool(decision.text) and feedback.rated(seed, persona, seen.tick))

@@ -13,14 +13,15 @@ from propersim_env.agents.assistants.scripted import WAKING_TICKS
 from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.seeding import derive, stream
 
+from .expectation import Expectation
 from .pairs import OF_MOMENT, Example, Moment, Pair, kto_examples, pairs_of, replay
 from .policy import Policy
 from .presets import Preset
 
 SHOWN = ("kept", "too_long", "tied", "steps", "first_loss", "last_loss", "accuracy", "tokens")
 """What of a training report goes into the notes: what is the same at every run."""
-CALIBRATION_DAYS = 3
-"""Days of moments on which the threshold of speaking is chosen (assumption: enough of them, and not too old)."""
+CALIBRATION_DAYS, CALIBRATION_MOMENTS = 3, 48
+"""Days, and moments of each, on which it is chosen how to decide (assumption: enough of them, and not too old)."""
 
 
 def best_bias(log_odds: Sequence[float], welcome: Sequence[bool], price: float, least_share: float) -> float:
@@ -69,6 +70,8 @@ class Learner:
         self.examples: list[Example] = []
         self.trained = bool(preset.adapter)
         self.bias = preset.bias
+        self.nights = 0
+        self.odds_range = (0.0, 0.0)
         self._known: dict[int, list[Moment]] = {}
         self.current: Path | None = Path(preset.adapter) if preset.adapter else None
 
@@ -88,33 +91,47 @@ class Learner:
             place["marks"], place["rating"] = marks, rating
         return own
 
-    def night(self, moments: Sequence[Moment]) -> dict[str, Any]:
+    def night(self, moments: Sequence[Moment], expectation: Expectation | None = None) -> dict[str, Any]:
         """Learn from the moments of a day.
 
+        Args:
+            moments: What was decided, shown and rated.
+            expectation: The memory that the model decides together with, if any.
+
         Returns:
-            Numbers for the notes: pairs kept and tied, losses, whether an adapter was made, and the threshold of speaking.
+            Numbers for the notes: pairs kept and tied, losses, whether an adapter was made, the threshold of speaking, and the
+            weights of memory and model in decisions.
         """
+        self.nights += 1
         if not moments:
             return {}
         notes = self._train(moments) if self.preset.train else {}
         if self.preset.calibrate:
-            notes["bias"] = self._calibrate(moments)
+            notes |= self._calibrate(moments, expectation)
         return notes
 
-    def _calibrate(self, moments: Sequence[Moment]) -> float:
-        """Choose the threshold of speaking on the moments of the last days, by what their ratings say about the moment."""
+    def _calibrate(self, moments: Sequence[Moment], expectation: Expectation | None) -> dict[str, Any]:
+        """Choose, on moments of the last days, how memory and model decide together, or the threshold of the model alone."""
         day = moments[0].tick // TICKS_PER_DAY
-        self._known[day] = [m for m in moments if any(o.text and o.marks is not None for o in m.options)]
+        rated = [m for m in moments if any(o.text and o.marks is not None for o in m.options)]
+        order = stream(self.seed, "calibrate", day).permutation(len(rated))[:CALIBRATION_MOMENTS]
+        self._known[day] = [rated[k] for k in sorted(order.tolist())]
         recent = [m for d in sorted(self._known)[-CALIBRATION_DAYS:] for m in self._known[d]]
         if not recent:
-            return self.bias
+            return {}
         odds = self.policy.speak_log_odds([m.messages for m in recent], [self.name] * len(recent))
         welcome = [all(o.marks & OF_MOMENT == OF_MOMENT for o in m.options if o.text and o.marks is not None) for m in recent]
+        if expectation is not None:
+            both = [(o, m.memory, w) for o, m, w in zip(odds, recent, welcome, strict=True) if m.memory is not None]
+            if both:
+                expectation.fit_welcome(*zip(*both, strict=True))
+            self.odds_range = (min(odds), max(odds))
+            return {"weights": [round(w, 4) for w in expectation.weights["welcome"].tolist()]}
         share, today = self.preset.least_a_day / WAKING_TICKS, len(self._known[day])
         paying = best_bias(odds, welcome, self.preset.price, 0.0)
         least = best_bias(odds[-today:], [False] * today, self.preset.price, share) if today else paying
         self.bias = round(max(paying, least), 4)
-        return self.bias
+        return {"bias": self.bias}
 
     def _train(self, moments: Sequence[Moment]) -> dict[str, Any]:
         """Make tonight's adapter."""

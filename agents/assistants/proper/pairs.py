@@ -49,11 +49,19 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A decision with what is known of its options; `messages` are the chat messages of its prompt, tick is absolute."""
+    """A decision with what is known of its options.
+
+    Attributes:
+        tick: Absolute tick.
+        messages: Chat messages of the prompt.
+        options: What could be said, and silence, as far as it was rated.
+        memory: Log-odds that speaking is welcome, by memory; None where memory had no say.
+    """
 
     tick: int
     messages: Messages
     options: tuple[Option, ...]
+    memory: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

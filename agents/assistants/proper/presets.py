@@ -27,16 +27,22 @@ class Preset:
         load_in_4bit: Quantise the base (needs a GPU).
         setting: Whose catalogue, topics and tones.
         recall: What is remembered and shown.
-        decide: ``"threshold"``: speak when the log-odds of speaking plus `bias` are above 0; ``"sample"``: throw a die by
-            them; ``"sample-until-trained"``: the second until the first adapter is there, then the first.
+        decide: How the model decides: ``"threshold"``: speak when the log-odds of speaking plus `bias` are above 0;
+            ``"sample"``: throw a die by them; ``"sample-first-day"``: the second until the first night, then the first.
+            After the first night, where memory holds ratings, memory and model decide together (see `worth`).
+        by_memory: Whether they do; if not, the model alone decides to the end.
+        worth: Utility, -1..1, that must be expected of a text for it to be said.
+        patience: What a day of silence takes from `worth`.
         bias: See `decide`.
         untrained_bias: Added to the log-odds where a die is thrown.
         pool: Texts written when the activity changes.
+        remembered: Texts written before that join them, those that memory expects most of.
         temperature: Of writing.
         no_repeat_days: Days in which the same text is not said again.
-        rank_by_memory: Whether the text of the pool is said that promises most by memory (see `Recall.promise`), not the first.
-        calibrate: Whether `bias` is chosen anew every night, on the moments of the last days whose answers are known.
-        price: What speaking costs there, in moments at which it is welcome: .5 says to speak where half of them are.
+        rank_by_memory: Whether the text of the pool is said that memory expects most of, not the first.
+        calibrate: Whether it is chosen anew every night how to decide, on moments of the last days whose answers are known: the
+            weights of memory and model, or `bias` where the model decides alone.
+        price: What speaking costs then, in moments at which it is welcome: .5 says to speak where half of them are.
         least_a_day: So many moments a day are spoken at even if none seems worth it: what is never tried is never learnt.
         alternatives: Texts shown to the resident's judgement at a moment, without being said (pairwise feedback).
         show_share: Share of moments at which that happens.
@@ -58,17 +64,21 @@ class Preset:
     setting: str = "house"
     recall: RecallSettings = field(default_factory=RecallSettings)
     decide: str = "threshold"
+    by_memory: bool = True
+    worth: float = 0.4
+    patience: float = 0.0
     bias: float = 0.0
     untrained_bias: float = 0.0
-    pool: int = 6
+    pool: int = 8
+    remembered: int = 12
     temperature: float = 1.0
-    no_repeat_days: float = 4.0
+    no_repeat_days: float = 7.0
     rank_by_memory: bool = True
     calibrate: bool = True
     price: float = 0.5
     least_a_day: float = 1.5
-    alternatives: int = 1
-    show_share: float = 0.5
+    alternatives: int = 2
+    show_share: float = 1.0
     forced_silence: float = 0.0
     remember_considered: bool = True
     train: bool = True

@@ -11,16 +11,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from propersim_env.agents.users.simulated.encoder import Encoder
-from propersim_env.clock import date_of, time_text
+from propersim_env.clock import TICKS_PER_DAY, date_of, time_text
 from propersim_env.observation import Observation
 from propersim_env.schema import read_json, sourced_values
 
+from .expectation import Expectation
 from .labels import Labels, labels_of, main
-from .memory import FloatArray, Memory, Record, TextEncoder
-from .tallies import Instant, Judged, Tallies, load_of, minutes_since, numbers, show
+from .memory import Memory, Record, TextEncoder
+from .tallies import Instant, Judged, Tallies, given_marks, load_of, minutes_since, show
 
 FILE = Path(__file__).with_name("recall.json")
 Message = dict[str, str]
@@ -38,6 +37,7 @@ class RecallSettings:
         similar: Rated records looked up for the counts of moments like this one.
         topics, tones: Most liked and most disliked ones that are named, each.
         half_life_days: Of the counts.
+        prior: How far evidence is trusted before this resident rated anything (see `expectation.prior`).
         instructions: Whether the prompt explains itself, as a general language model needs.
     """
 
@@ -48,6 +48,7 @@ class RecallSettings:
     tones: int = 4
     half_life_days: float = 6.0
     instructions: bool = True
+    prior: str = "neutral"
 
 
 @lru_cache(maxsize=1)
@@ -76,14 +77,11 @@ class Recall:
         self.remembers = ("none", "A", "AS", "ASC", "ASCR").index(level)
         self.memory = Memory(self.encoder, self.settings.retrieval, "A")
         self.tallies = Tallies(len(self.names), len(self.tone_names), self.settings.half_life_days, level == "ASCR")
+        self.expectation = Expectation(self.labels, self.encoder, self.settings.half_life_days, level == "ASCR", self.settings.prior)
         self.judged: list[Judged] = []
-        self._topic_of: list[int] = []
-        self._wanted: list[float] = []
         self.said: list[tuple[int, str]] = []
         self._waiting: Instant | None = None
         self._action, self._since = "", 0
-        self._nearness: FloatArray | None = None
-        self._near_to = ""
         self._profile = ""
         self._here: tuple[str, int, str] = ("", HIDDEN, "")
 
@@ -100,24 +98,26 @@ class Recall:
         """Remember having said this at the moment of the observation seen last."""
         self._waiting = self.instant(seen)
         self.said.append((seen.tick, text))
+        self.expectation.said(seen.tick, text)
 
     def instant(self, seen: Observation) -> Instant:
         """What may decide whether one more text is welcome at the observation seen last."""
         gap = minutes_since(seen.tick, self.said[-1][0] if self.said else None)
         return Instant(seen.tick, seen.action, minutes_since(seen.tick, self._since), gap, load_of(seen.tick, self.said))
 
-    def learn(self, judged: Sequence[Judged]) -> None:
-        """Take in ratings, of texts that were said or only considered, in the order of time."""
+    def learn(self, judged: Sequence[Judged], night: bool = False) -> None:
+        """Take in ratings, of texts that were said or only considered, in the order of time; at night weigh the evidence anew."""
         if not judged:
             return
+        if self.remembers >= 3:
+            self.expectation.learn(judged)
+            if night:
+                self.expectation.night(judged[-1].instant.tick // TICKS_PER_DAY)
         for one in judged:
             self.tallies.add(one, *self.labels.read(one.text))
         last = self.memory.records[-1].tick if self.memory.records else 0
         self.memory.extend([Record(max(j.instant.tick, last), j.instant.action, j.text, j.marks.bit_count()) for j in judged])
         self.judged += judged
-        self._topic_of += [main(self.labels.read(j.text)[0]) for j in judged]
-        self._wanted += [self.tallies.given(j.marks, 0) for j in judged]
-        self._nearness = None
         self._profile = ""
         self._here = ("", HIDDEN, "")
 
@@ -150,7 +150,7 @@ class Recall:
         return "\n".join(lines)
 
     def _now(self, seen: Observation) -> str:
-        tick, t = seen.tick, self.tallies
+        tick = seen.tick
         lasting = minutes_since(tick, self._since)
         company = f" Also at home: {seen.company}." if seen.company else ""
         begun = "just begun" if lasting < 10 else f"for {_about(lasting)}"
@@ -163,8 +163,8 @@ class Recall:
             lately = [self.names[main(self.labels.read(text)[0])] for _, text in self.said[-3:]]
             lines.append(spoken + (f" Lately: {', '.join(lately)}." if lately else ""))
         if self.remembers >= 3 and self.judged:
-            timing, often = t.like(instant, self._nearness_of(seen.action))
-            lines.append(f"Moment {show(*timing)}, rate {show(*often)}.{self._similar(seen)}")
+            timing, often = self.expectation.moment_marks(instant)
+            lines.append(f"Moment {show(9 * timing, 9)}, rate {show(9 * often, 9)}.{self._similar(seen)}")
         return "\n".join(lines)
 
     def _similar(self, seen: Observation) -> str:
@@ -174,7 +174,7 @@ class Recall:
         good, bad = dict[int, int](), dict[int, int]()
         for i in self.memory.retrieve(seen.action, self.settings.similar):
             judged = self.judged[i]
-            counts = good if self.tallies.given(judged.marks, 0) else bad
+            counts = good if given_marks(judged.marks, self.tallies.by_dimension)[0] else bad
             topic = main(self.labels.read(judged.text)[0])
             counts[topic] = counts.get(topic, 0) + 1
         text = ""
@@ -184,34 +184,6 @@ class Recall:
                 text += f" Like now {title}: {', '.join(self.names[k] for k in chosen)}."
         self._here = (seen.action, len(self.judged), text)
         return text
-
-    def promise(self, seen: Observation, text: str) -> float:
-        """Marks on what is said (preference, communication) that a text can expect now by memory alone, 0..2.
-
-        Ratings of texts on its topic count the more the more their activity was like this one; ratings of texts in its tone
-        count alike whenever they were. What was said lately loses a little: a topic is soon enough for a while.
-        """
-        if self.remembers < 3 or not self.judged:
-            return 0.0
-        p, t = numbers(), self.tallies
-        topics, tones = self.labels.read(text)
-        near = p["any_action"] + (1 - p["any_action"]) * np.clip(self._nearness_of(seen.action), 0, 1) ** 2
-        wanted = 0.0
-        for k, share in topics:
-            weight = near * (np.array(self._topic_of) == k)
-            wanted += share * float((weight @ np.array(self._wanted) + p["prior_preference"]) / (weight.sum() + 1))
-        sounds = sum(share * (t.tone[k, 0] + p["prior_communication"]) / (t.tone[k, 1] + 1) for k, share in tones)
-        lately = {main(self.labels.read(said)[0]) for _, said in self.said[-3:]}
-        return wanted + float(sounds) - p["said_lately"] * (main(topics) in lately)
-
-    def _nearness_of(self, action: str) -> FloatArray:
-        """Cosine of the action of every judged moment to this one."""
-        if self._nearness is None or self._near_to != action:
-            known = {a: k for k, a in enumerate(dict.fromkeys(j.instant.action for j in self.judged))}
-            rows = self.encoder.encode(list(known)) @ self.encoder.encode([action])[0]
-            self._nearness = rows[[known[j.instant.action] for j in self.judged]]
-            self._near_to = action
-        return self._nearness
 
 
 def _about(minutes: float) -> str:

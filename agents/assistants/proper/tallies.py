@@ -1,4 +1,4 @@
-"""What ratings have taught about one resident: counts by topic and tone, and judged moments weighed by how like now they are.
+"""Rated moments of one resident, and counts of their marks by topic and by tone.
 
 Every count is of marks given and marks possible; old ones fade, so that a resident who changes is followed.
 """
@@ -14,13 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from propersim_env.clock import MINUTES_PER_TICK, TICKS_PER_DAY, TICKS_PER_HOUR, is_weekend
+from propersim_env.clock import MINUTES_PER_TICK, TICKS_PER_DAY, TICKS_PER_HOUR
 from propersim_env.schema import read_json, sourced_values
 
 FILE = Path(__file__).with_name("tallies.json")
-ALL_GIVEN = 3
-"""Where dimensions are not told, a rating of so many marks counts as welcome."""
-
 Floats = NDArray[np.float64]
 
 
@@ -82,6 +79,22 @@ def load_of(tick: int, said: Sequence[tuple[int, str]]) -> float:
     return float(total)
 
 
+def given_marks(marks: int, by_dimension: bool) -> Floats:
+    """Which marks count as given, 0 or 1, in the order of dimensions.
+
+    Args:
+        marks: As in `propersim_env.messages.Rating`.
+        by_dimension: Whether they are known one by one (level ASCR); else all count as given by a rating of 3 or 4.
+
+    Example:
+        >>> given_marks(0b0111, True).tolist(), given_marks(0b0111, False).tolist()
+        ([1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0])
+    """
+    if by_dimension:
+        return np.array([float(marks >> k & 1) for k in range(4)])
+    return np.full(4, float((marks & 15).bit_count() >= numbers()["all_given"]))
+
+
 class Tallies:
     """Counts of one resident.
 
@@ -95,76 +108,24 @@ class Tallies:
         self.half_life_days, self.by_dimension = half_life_days, by_dimension
         self.day = 0
         self.topic, self.tone = np.zeros((n_topics, 2)), np.zeros((n_tones, 2))
-        self.count = 0
-        self._columns = np.zeros((8, 256))
-
-    def given(self, marks: int, dimension: int) -> float:
-        """Whether a mark counts as given, 0 or 1."""
-        if self.by_dimension:
-            return float(marks >> dimension & 1)
-        return float((marks & 15).bit_count() >= ALL_GIVEN)
 
     def add(self, judged: Judged, topics: Sequence[tuple[int, float]], tones: Sequence[tuple[int, float]]) -> None:
         """Count a rating of a text that is about these topics, in these tones (index, share)."""
-        instant, marks = judged.instant, judged.marks
-        day, within = divmod(instant.tick, TICKS_PER_DAY)
+        marks, day = judged.marks, judged.instant.tick // TICKS_PER_DAY
         if day > self.day:
             for counts in (self.topic, self.tone):
                 counts *= 0.5 ** ((day - self.day) / self.half_life_days)
             self.day = day
         for table, parts, dimension in ((self.topic, topics, 0), (self.tone, tones, 3)):
-            given = self.given(marks, dimension)
+            given = given_marks(marks, self.by_dimension)[dimension]
             for k, share in parts:
                 table[k] += share * given, share
-        if self.count == self._columns.shape[1]:
-            self._columns = np.concatenate([self._columns, np.zeros_like(self._columns)], axis=1)
-        self._columns[:, self.count] = (
-            within * MINUTES_PER_TICK, is_weekend(day), _begun(instant), _log_gap(instant.gap), instant.load,
-            self.given(marks, 1), self.given(marks, 2), day,
-        )
-        self.count += 1
-
-    def like(
-        self, now: Instant, nearness: NDArray[np.float32] | None = None
-    ) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Marks for timing, and for frequency, over judged moments, each weighed by how like this one it is.
-
-        Args:
-            now: The present one.
-            nearness: Of the action of each judged moment to this one's, cosine, shape ``(count,)``.
-
-        Returns:
-            (given, possible) of timing, and of frequency; possible counts a moment exactly like this one as 1.
-        """
-        n, p = self.count, numbers()
-        minute, weekend, begun, gap, load, timing, frequency, day = self._columns[:, :n]
-        age = 0.5 ** ((now.tick / TICKS_PER_DAY - day) / self.half_life_days)
-        clock = now.tick % TICKS_PER_DAY * MINUTES_PER_TICK
-        alike = age * np.exp(-0.5 * ((minute - clock) / p["minutes_wide"]) ** 2)
-        alike *= np.where(weekend == is_weekend(now.tick // TICKS_PER_DAY), 1.0, p["other_kind_of_day"])
-        alike *= np.where(begun == _begun(now), 1.0, p["other_stage"])
-        if nearness is not None:
-            alike *= p["any_action"] + (1 - p["any_action"]) * np.clip(nearness, 0, 1) ** 2
-        often = age * np.exp(-0.5 * ((gap - _log_gap(now.gap)) / p["gap_wide"]) ** 2
-                             - 0.5 * ((load - now.load) / p["load_wide"]) ** 2)
-        return (float(alike @ timing), float(alike.sum())), (float(often @ frequency), float(often.sum()))
 
     def ranked(self, table: Floats, least: float = 0.5) -> list[tuple[int, float]]:
         """Indices that have been tried, best first, each with its smoothed share."""
         shares = (table[:, 0] + 1) / (table[:, 1] + 2)
         tried = [k for k in np.argsort(-shares, kind="stable").tolist() if table[k, 1] >= least]
         return [(k, float(shares[k])) for k in tried]
-
-
-def _begun(instant: Instant) -> bool:
-    """Whether these are the first minutes of an activity."""
-    return bool(instant.lasting < numbers()["begun_minutes"])
-
-
-def _log_gap(minutes: float) -> float:
-    """Gaps on a logarithmic scale, base 2, of hours; never having spoken is the longest."""
-    longest = numbers()["longest_gap_minutes"]
-    return float(np.log2((longest if minutes < 0 else min(max(minutes, 2.5), longest)) / 60))
 
 
 def minutes_since(tick: int, then: int | None) -> float:

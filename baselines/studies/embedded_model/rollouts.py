@@ -105,7 +105,7 @@ class _Days:
         while machine.active.any():
             seen = read_observation(machine.observation(0))
             if seen.day > day:
-                recall.learn(considered)
+                recall.learn(considered, night=True)
                 considered, day = [], seen.day
             recall.see(seen)
             said = self.decide(seen)

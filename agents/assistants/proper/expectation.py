@@ -1,0 +1,366 @@
+"""What memory expects of a text at a moment: how likely each mark is, and what saying it would earn.
+
+Evidence is counted over rated records, weighed by how like this moment and this text they are. A small logistic regression for
+each mark says how far to trust which evidence. It is fitted every night to this resident's ratings; where it starts is the
+*prior*: `neutral` trusts the plainest evidence as it is, `pooled` was fitted to train personas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propersim_env.clock import MINUTES_PER_TICK, TICKS_PER_DAY, TICKS_PER_HOUR, is_weekend
+from propersim_env.names import near_matches
+from propersim_env.schema import read_json, sourced_values
+
+from .labels import Labels
+from .memory import TextEncoder
+from .tallies import Instant, Judged, given_marks
+
+FILE = Path(__file__).with_name("expectation.json")
+Floats = NDArray[np.float64]
+
+CONTENT = ("constant", "topic now", "topic", "topic now at this hour", "topic at this hour", "like texts", "about the activity", "habit", "satiation", "repeated")
+MANNER = ("constant", "tone", "like texts", "words")
+TIMING = ("constant", "moments", "hour", "activity", "begun", "lasting", "load", "tired")
+FREQUENCY = ("constant", "like dose", "very like dose", "gap", "load")
+WELCOME = ("constant", "memory", "model")
+FEATURES: Mapping[str, tuple[str, ...]] = {"preference": CONTENT, "timing": TIMING, "frequency": FREQUENCY, "communication": MANNER}
+"""Evidence for each mark, in the order of `propersim_env.messages.DIMENSIONS`."""
+
+
+@lru_cache(maxsize=1)
+def numbers() -> dict[str, Any]:
+    """The numbers of ``expectation.json``."""
+    return sourced_values(read_json(FILE), str(FILE))
+
+
+def prior(name: str) -> dict[str, Floats]:
+    """Weights before this resident rated anything, by mark.
+
+    Raises:
+        ValueError: No such prior.
+    """
+    known = numbers()["priors"]
+    if name not in known:
+        raise ValueError(f"unknown prior {name!r} of what memory expects: {near_matches(name, known)}")
+    return {mark: np.array([float(known[name][mark].get(f, 0.0)) for f in names])
+            for mark, names in ({**FEATURES, "welcome": WELCOME}).items()}
+
+
+def logit(p: Floats) -> Floats:
+    """Log-odds, of shares kept away from 0 and 1."""
+    p = np.clip(p, 0.01, 0.99)
+    return np.asarray(np.log(p / (1 - p)))
+
+
+def chance(log_odds: Floats) -> Floats:
+    """The probability of log-odds."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -30, 30))))
+
+
+def fit(features: Floats, given: Floats, counts: Floats, start: Floats, trust: float) -> Floats:
+    """Weights of a logistic regression, drawn towards `start`.
+
+    Args:
+        features: Shape (n, k).
+        given: 0 or 1, shape (n,).
+        counts: How much each row counts, shape (n,).
+        start: Weights that are right without evidence, shape (k,).
+        trust: In them: ridge penalty on the difference.
+    """
+    weights = start.copy()
+    for _ in range(12):  # Newton's method; a step below 1e-6 ends it
+        p = chance(features @ weights)
+        slope = features.T @ (counts * (p - given)) + trust * (weights - start)
+        curve = (features * (counts * p * (1 - p))[:, None]).T @ features + trust * np.eye(len(start))
+        step = np.linalg.solve(curve, slope)
+        weights = weights - np.clip(step, -2, 2)
+        if np.abs(step).max() < 1e-6:
+            break
+    return weights
+
+
+class _Rows:
+    """Numbers of records in columns that grow."""
+
+    def __init__(self, width: int) -> None:
+        self.size, self._data = 0, np.zeros((width, 256))
+
+    def add(self, *values: float) -> None:
+        if self.size == self._data.shape[1]:
+            self._data = np.concatenate([self._data, np.zeros_like(self._data)], axis=1)
+        self._data[:, self.size] = values
+        self.size += 1
+
+    @property
+    def columns(self) -> Floats:
+        return self._data[:, : self.size]
+
+
+class _Table:
+    """Rows of numbers that belong to texts, each computed once.
+
+    Args:
+        row: Gives the row of a text.
+    """
+
+    def __init__(self, row: Callable[[str], NDArray[Any]]) -> None:
+        self.row, self._of = row, dict[str, int]()
+        self._rows = np.zeros((0, 0))
+
+    def __call__(self, text: str) -> int:
+        """Index of a text's row."""
+        k = self._of.get(text)
+        if k is None:
+            k, row = len(self._of), self.row(text)
+            self._of[text] = k
+            if k == len(self._rows):
+                self._rows = np.concatenate([self._rows.reshape(-1, len(row)), np.zeros((max(64, k), len(row)))])
+            self._rows[k] = row
+        return k
+
+    @property
+    def rows(self) -> Floats:
+        """All rows, float64, shape (texts, numbers)."""
+        return self._rows[: len(self._of)]
+
+
+class Expectation:
+    """What one resident's ratings let expect.
+
+    Args:
+        labels: Topics and tones of texts.
+        encoder: For likeness of activities and of texts.
+        half_life_days: What was learnt counts half after this time.
+        by_dimension: Whether marks are known (level ASCR) or ratings only (ASC): then all four marks are said to be given
+            where the rating is 3 or 4, and none elsewhere.
+        prior_name: Where weights start.
+    """
+
+    def __init__(self, labels: Labels, encoder: TextEncoder, half_life_days: float, by_dimension: bool, prior_name: str) -> None:
+        self.labels, self.half_life_days, self.by_dimension = labels, half_life_days, by_dimension
+        self.start = prior(prior_name)
+        self.weights = dict(self.start)
+        self.encoder = encoder
+        self.actions = _Table(lambda action: encoder.encode([action])[0])
+        self.texts = _Table(self._row)
+        self._topics = slice(0, len(labels.setting.topics))
+        self._tones = slice(self._topics.stop, self._topics.stop + len(labels.setting.tones))
+        self._embedded = slice(self._tones.stop, None)
+        self._rated = _Rows(12)  # day, minute, weekend, begun, log gap, load, action, text, and the four marks
+        self._said = _Rows(4)  # tick, text, whether it was wanted, marks that were not given
+        self._kept: dict[str, list[tuple[int, Floats, float]]] = {mark: [] for mark in FEATURES}
+        self._at: tuple[Instant, int] | None = None
+        self._likeness: tuple[Floats, Floats, Floats] = (np.zeros(0), np.zeros(0), np.zeros(0))
+
+    @property
+    def count(self) -> int:
+        """Ratings known."""
+        return self._rated.size
+
+    def _row(self, text: str) -> Floats:
+        """Shares of topics, shares of tones, and the embedding of a text."""
+        row = np.zeros(self._tones.stop)
+        for part, shares in zip((self._topics, self._tones), self.labels.read(text), strict=True):
+            for index, share in shares:
+                row[part.start + index] = share
+        return np.concatenate([row, self.encoder.encode([text])[0]])
+
+    def said(self, tick: int, text: str) -> None:
+        """Something was said; until its rating is known it counts as wanted."""
+        self._said.add(tick, self.texts(text), 1.0, 0.0)
+
+    def learn(self, judged: Sequence[Judged]) -> None:
+        """Take in ratings in the order of time.
+
+        Every rating is first held against what memory knew before any of these was told: this is what `night` fits to.
+        """
+        if self._rated.size:
+            for instant, group in groupby(judged, key=lambda one: one.instant):
+                self._keep(instant, list(group))
+        for one in judged:
+            at, given = one.instant, given_marks(one.marks, self.by_dimension)
+            self._rated.add(at.tick // TICKS_PER_DAY, *_clock(at), _log_gap(at.gap), at.load, self.actions(at.action),
+                            self.texts(one.text), *given)
+            if one.delivered:
+                self._tell(at.tick, given)
+
+    def _tell(self, tick: int, given: Floats) -> None:
+        """The rating of what was said at a tick is known."""
+        data = self._said.columns
+        k = int(np.searchsorted(data[0], tick))
+        if k < self._said.size and data[0, k] == tick:
+            data[2, k], data[3, k] = given[0], 4 - given.sum()
+
+    def _keep(self, instant: Instant, judged: Sequence[Judged]) -> None:
+        """Remember what evidence there was for ratings of one moment."""
+        day = instant.tick // TICKS_PER_DAY
+        timing, frequency = self._moment_features(instant)
+        content, manner = self._text_features(instant, [one.text for one in judged])
+        for k, one in enumerate(judged):
+            given = given_marks(one.marks, self.by_dimension)
+            rows = (content[k], timing, frequency, manner[k])
+            for mark, row, value in zip(FEATURES, rows, given.tolist(), strict=True):
+                self._kept[mark].append((day, row, value))
+
+    def night(self, today: int) -> None:
+        """Fit the weights to the ratings so far."""
+        p = numbers()
+        for mark, kept in self._kept.items():
+            if len(kept) < p["fewest_fitted"]:
+                continue
+            kept[:] = kept[-p["most_fitted"] :]
+            days, rows, given = (np.array(column) for column in zip(*kept, strict=True))
+            counts = 0.5 ** ((today - days) / self.half_life_days)
+            self.weights[mark] = fit(rows, given, counts, self.start[mark], p["trust"])
+
+    def fit_welcome(self, log_odds: Sequence[float], memory: Sequence[float], welcome: Sequence[bool]) -> None:
+        """Weigh the language model's log-odds of speaking against memory's, on moments whose answers are known."""
+        rows = np.stack([np.ones(len(memory)), np.array(memory), np.array(log_odds) / numbers()["odds_scale"]], axis=1)
+        self.weights["welcome"] = fit(rows, np.array(welcome, float), np.ones(len(rows)), self.start["welcome"],
+                                      numbers()["trust_welcome"])
+
+    def moment_marks(self, at: Instant) -> tuple[float, float]:
+        """Probabilities of the marks for timing and for frequency of a text at this moment, by memory alone."""
+        timing, frequency = self._moment_features(at)
+        return (float(chance(timing @ self.weights["timing"])), float(chance(frequency @ self.weights["frequency"])))
+
+    def moment(self, at: Instant) -> float:
+        """Log-odds that both are given."""
+        timing, frequency = self.moment_marks(at)
+        return float(logit(np.array(timing * frequency)))
+
+    def welcome(self, memory: float, log_odds: float) -> float:
+        """Probability that a text is welcome now, by memory (see `moment`) and by the language model."""
+        w = self.weights["welcome"]
+        return float(chance(w[0] + w[1] * memory + w[2] * np.array(log_odds) / numbers()["odds_scale"]))
+
+    def content(self, at: Instant, texts: Sequence[str]) -> Floats:
+        """Marks for what is said (preference and communication) that each text can expect now, 0..2."""
+        content, manner = self._text_features(at, texts)
+        return np.asarray(chance(content @ self.weights["preference"]) + chance(manner @ self.weights["communication"]))
+
+    def _like_now(self, at: Instant) -> tuple[Floats, Floats, Floats]:
+        """For all ratings: how little they have aged, how like their activity is to this one, and how far apart on the clock."""
+        if self._at != (at, self._rated.size):
+            rated = self._rated.columns
+            age = 0.5 ** np.maximum(0.0, (at.tick / TICKS_PER_DAY - rated[0]) / self.half_life_days)
+            here = self.actions(at.action)
+            alike = np.clip(self.actions.rows @ self.actions.rows[here], 0, 1)
+            self._at = (at, self._rated.size)
+            self._likeness = (age, alike[rated[6].astype(int)], np.abs(rated[1] - _clock(at)[0]))
+        return self._likeness
+
+    def _moment_features(self, at: Instant) -> tuple[Floats, Floats]:
+        """Evidence for timing and for frequency, in the order of `TIMING` and `FREQUENCY`."""
+        p, rated = numbers(), self._rated.columns
+        age, near, apart = self._like_now(at)
+        _, weekend, begun = _clock(at)
+        given = rated[8:]
+        kind = np.where(rated[2] == weekend, 1.0, p["other_kind_of_day"])
+        stage = np.where(rated[3] == begun, 1.0, p["other_stage"])
+        wide, hour = (np.exp(-0.5 * (apart / p[name]) ** 2) for name in ("minutes_wide", "minutes_narrow"))
+        doing = p["any_activity"] + (1 - p["any_activity"]) * near ** p["activity_sharpness"]
+        shares = [_share(w, given[1], p["expected_timing"], p["doubt"])
+                  for w in (age * kind * stage * doing * wide, age * kind * hour, age * stage * near ** (2 * p["activity_sharpness"]))]
+        tired = self._tired(at.tick)
+        timing = np.array([1.0, *shares, begun, min(at.lasting, 120.0) / 60, at.load, tired])
+        gap = _log_gap(at.gap)
+        d_gap, d_load = rated[4] - gap, rated[5] - at.load
+        felt = [_share(age * np.exp(-0.5 * ((d_gap / a) ** 2 + (d_load / b) ** 2)), given[2], p["expected_frequency"], p["doubt"])
+                for a, b in (p["dose_wide"], p["dose_narrow"])]
+        return timing, np.array([1.0, *felt, gap, at.load])
+
+    def _tired(self, tick: int) -> float:
+        """Marks lately not given for what was said, each fading."""
+        said = self._said.columns
+        if not self._said.size:
+            return 0.0
+        hours = (tick - said[0]) / TICKS_PER_HOUR
+        return float((said[3] * np.where(hours > 0, np.exp(-np.maximum(hours, 0) / numbers()["tired_hours"]), 0)).sum())
+
+    def _text_features(self, at: Instant, texts: Sequence[str]) -> tuple[Floats, Floats]:
+        """Evidence for preference and for communication: shapes (texts, features), in the order of `CONTENT` and `MANNER`."""
+        p, rated = numbers(), self._rated.columns
+        ids = [self.texts(text) for text in texts]
+        age, near, apart = self._like_now(at)
+        given, of_text, known = rated[8:], rated[7].astype(int), self.texts.rows
+        wanted, sounds, rows = given[0], given[3], known[ids]
+        here = age * (p["any_activity_content"] + (1 - p["any_activity_content"]) * near ** p["activity_sharpness"])
+        then = age * np.exp(-0.5 * (apart / p["topic_minutes"]) ** 2)
+        likely = p["expected_preference"]
+        kind = np.where(rated[2] == _clock(at)[1], 1.0, p["other_kind_of_day"])
+        now, ever, both, hour = (_by_label(known[:, self._topics], rows[:, self._topics], of_text, weights, wanted, likely)
+                           for weights in (here, age, here * then * kind, then))
+        like = np.clip(rows[:, self._embedded] @ known[:, self._embedded].T, 0, 1) ** p["text_sharpness"]
+        about = rows[:, self._embedded] @ self.actions.rows[self.actions(at.action)]
+        constant = np.ones(len(ids))
+        content = np.stack([constant, now, ever, both, hour, _by_text(like, of_text, here, wanted, likely), about,
+                            *self._worn(at.tick, rows)], axis=1)
+        likely = p["expected_communication"]
+        manner = np.stack([constant, _by_label(known[:, self._tones], rows[:, self._tones], of_text, age, sounds, likely),
+                           _by_text(like, of_text, age, sounds, likely),
+                           np.array([len(text.split()) for text in texts]) / 20], axis=1)
+        return content, manner
+
+    def _worn(self, tick: int, rows: Floats) -> tuple[Floats, Floats, Floats]:
+        """How used up texts are: their topics by habit, their topics by what was just taken up, their words by repetition."""
+        said, p = self._said.columns, numbers()
+        hours = np.maximum((tick - said[0]) / TICKS_PER_HOUR, 0)
+        before = (said[0] < tick).astype(float)
+        heard = self.texts.rows[said[1].astype(int)]
+        same = rows[:, self._topics] @ heard[:, self._topics].T * before
+        habit = np.log1p(same @ 0.5 ** (hours / 24 / p["habit_days"]))
+        full = same @ (said[2] * np.exp(-hours / p["satiation_hours"]))
+        words = np.clip(rows[:, self._embedded] @ heard[:, self._embedded].T, 0, 1) ** p["repeat_sharpness"]
+        return habit, full, np.minimum(words @ (before * (hours < 24 * p["repeat_days"])), 2.0)
+
+
+def _clock(at: Instant) -> tuple[float, float, float]:
+    """Minute of the day, whether it is a weekend, and whether the activity has just begun."""
+    day, tick = divmod(at.tick, TICKS_PER_DAY)
+    return tick * MINUTES_PER_TICK, float(is_weekend(day)), float(at.lasting < numbers()["begun_minutes"])
+
+
+def _log_gap(minutes: float) -> float:
+    """Gaps on a logarithmic scale (base 2, hours); never having spoken is the longest."""
+    longest = numbers()["longest_gap_minutes"]
+    return float(np.log2((longest if minutes < 0 else min(max(minutes, 2.5), longest)) / 60))
+
+
+def _share(weights: Floats, given: Floats, expected: float, doubt: float) -> float:
+    """Log-odds of a mark by weighed records, with `doubt` records' worth of what is expected without any."""
+    return float(logit(np.array((weights @ given + expected * doubt) / (weights.sum() + doubt))))
+
+
+def _by_label(
+    known: Floats, rows: Floats, of_text: NDArray[np.intp], weights: Floats, given: Floats, expected: float
+) -> Floats:
+    """Log-odds of a mark for texts, by records that share their labels.
+
+    Args:
+        known: Shares of labels of all known texts, shape (known, labels).
+        rows: Those of the texts asked about, shape (texts, labels).
+        of_text: Which known text each record is of.
+        weights, given: Of records.
+        expected: Share of the mark without records.
+    """
+    doubt = numbers()["doubt_topic"]
+    good = known.T @ np.bincount(of_text, weights * given, len(known))
+    every = known.T @ np.bincount(of_text, weights, len(known))
+    return logit(rows @ ((good + expected * doubt) / (every + doubt)))
+
+
+def _by_text(like: Floats, of_text: NDArray[np.intp], weights: Floats, given: Floats, expected: float) -> Floats:
+    """Log-odds of a mark for texts, by records of like texts; `like` has shape (texts, known)."""
+    n, doubt = like.shape[1], numbers()["doubt_text"]
+    good, every = np.bincount(of_text, weights * given, n), np.bincount(of_text, weights, n)
+    return logit((like @ good + expected * doubt) / (like @ every + doubt))
