@@ -16,7 +16,7 @@ from rich.table import Table
 from propersim_env.episode import log_name
 from propersim_env.evaluation.metrics import EpisodeMetrics, measure
 from propersim_env.evaluation.runner import RunError, read_config, write_atomically
-from propersim_env.evaluation.statistics import Interval, band, interval, nanmean, ratio
+from propersim_env.evaluation.statistics import Interval, bands, interval, nanmean, ratio
 from propersim_env.log import Episode, LogError, read_episode
 
 ORACLE = "oracle"
@@ -167,7 +167,7 @@ def _summarise_assistant(name: str, own: Sequence[EpisodeMetrics], oracle: dict[
     return AssistantResult(
         name=name, privileged=any(m.privileged for m in own), episodes=len(own),
         columns={key: interval(over_personas(value)) for key, value in values.items()},
-        utility_by_day=band(utility), delivered_by_day=band(delivered),
+        utility_by_day=bands(utility), delivered_by_day=bands(delivered),
         delivered_daily=nanmean(over_personas(lambda m: m.delivered)), failures=sum(m.failures for m in own),
     )
 

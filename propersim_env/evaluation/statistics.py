@@ -60,7 +60,7 @@ def resampled_means(values: NDArray[np.float64], seed: int = 0) -> NDArray[np.fl
 
 
 def ratio(a: Any, b: Any) -> Any:
-    """a / b, NaN where b is 0 or less; numbers or arrays."""
+    """Quotient a / b, NaN where b is 0 or less; numbers or arrays."""
     return np.divide(a, b, out=np.full(np.shape(b), np.nan), where=np.asarray(b) > 0)
 
 
@@ -71,7 +71,7 @@ def nanmean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return mean
 
 
-def band(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def bands(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shape (personas, days) to (days, 3): mean and 95 % interval over personas."""
     means = resampled_means(values)
     empty = np.isnan(means).all(axis=0)
