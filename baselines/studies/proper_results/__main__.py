@@ -41,7 +41,7 @@ The folder then holds
   reader.md, reader.json with --reader: the same texts at the same moments rated by a stronger reader, and whether the
                          ranking stands. A name or folder that sentence-transformers can load (extra 'reader')
 
-An assistant is named as in the run (proper:preset=amortised), or by its label:
+An assistant is named as in the run (proper:preset=amortised); one that has a label, by that:
   --label full=proper:preset=amortised            short names for table and picture
   --label 'told less=thompson-pooled@runs/less'   one name for each of two runs of the same assistant
 """
@@ -133,7 +133,7 @@ def _write(options: argparse.Namespace, arguments: Sequence[str], results: Resul
         about["texts"] = {"assistant": options.texts_of, **texts.counts(collected, vocabulary)}
     pages["table.json"] = _json(about)
     if opinion is not None:
-        name = Path(options.reader).name
+        name = _short(options.reader)
         pages |= {"reader.md": reader.markdown(opinion, name), "reader.json": _json(reader.as_json(opinion, name))}
     for file, text in pages.items():
         write_atomically(out / file, text)
@@ -146,18 +146,24 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
+def _short(model: str) -> str:
+    """A model's name: of a folder its last two parts."""
+    return "/".join(Path(model).parts[-2:])
+
+
 def _plain(arguments: Sequence[str], options: argparse.Namespace) -> list[str]:
     """The arguments with folders by their names: results are published, where they lay on a disk is not."""
     folders = {str(path): path.name for path in (*options.runs, options.out)}
     if options.reader:
-        folders[options.reader] = Path(options.reader).name
+        folders[options.reader] = _short(options.reader)
     return [folders.get(argument.rstrip("/"), argument) for argument in arguments]
 
 
 def _say(comparison: table.Comparison, results: Results, opinion: reader.SecondOpinion | None) -> None:
     """The most important of it for the terminal."""
     last = comparison.last
-    OUT.print(f"{len(comparison.personas)} personas, {comparison.seeds} seed{'s' * (comparison.seeds > 1)}, {comparison.days} days")
+    personas, seeds = len(comparison.personas), comparison.seeds
+    OUT.print(f"{personas} personas, {seeds} seed{'s' * (seeds > 1)}, {comparison.days} days")
     for row in comparison.rows:
         OUT.print(f"  {row.name}: utility {table.with_interval(row.columns['utility'])}, last {last} days "
                   f"{table.with_interval(row.columns['utility_last'])}", soft_wrap=True)

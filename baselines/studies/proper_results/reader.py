@@ -2,6 +2,7 @@
 
 Each logged episode is lived again with a resident that understands texts by another model. It hears what was said at the
 moments at which it was said, and what it remembers of it follows its own understanding. Days, needs and noise are the same.
+Every reader is fitted on the catalogue, so that opinions may differ on new texts above all: those are counted apart.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from propersim_env.setting import Setting, load_setting
 
 from .runs import Results, Run
 from .table import with_interval
+from .texts import same
 
 FloatArray = NDArray[np.float64]
 
@@ -39,6 +41,8 @@ class Opinion:
         said: Texts that both have rated.
         logged, again: Delivered score (0-4) by the reader of the run and by the other one, over personas.
         same: Share of texts with the same rating from both.
+        new: How many of the texts are not in the catalogue.
+        same_new: `same` over those; NaN where there are none.
         moved: For each dimension, share of texts with the mark by the other reader less that by the reader of the run.
     """
 
@@ -48,6 +52,8 @@ class Opinion:
     logged: Interval
     again: Interval
     same: float
+    new: int
+    same_new: float
     moved: Mapping[str, float]
 
 
@@ -98,10 +104,10 @@ def second_opinion(results: Results, reader: str, progress: Callable[[int], None
     """
     opinions, silent = [], []
     for name in results.names:
-        marks: dict[str, list[NDArray[np.int64]]] = {}
+        marks: dict[str, list[NDArray[np.int64]]] = {}  # a row a text: marks logged, marks again, whether it is new
         for one in results.of(name):
-            pairs = rated_again(read_episode(one.path), reader)
-            marks.setdefault(one.metrics.persona, []).append(np.array(pairs, np.int64).reshape(-1, 2))
+            rated = rated_again(read_episode(one.path), reader)
+            marks.setdefault(one.metrics.persona, []).append(np.array(rated, np.int64).reshape(-1, 3))
             if progress is not None:
                 progress(1)
         if any(len(pairs) for rows in marks.values() for pairs in rows):
@@ -112,8 +118,8 @@ def second_opinion(results: Results, reader: str, progress: Callable[[int], None
     return SecondOpinion(reader, opinions, silent)
 
 
-def rated_again(episode: Episode, reader: str) -> list[tuple[int, int]]:
-    """The marks (0..15) of every delivered text, as logged and by another reader.
+def rated_again(episode: Episode, reader: str) -> list[tuple[int, int, bool]]:
+    """The marks (0..15) of every delivered text, as logged and by another reader, and whether it is not in the catalogue.
 
     Raises:
         LogError: The days of the log depend on how texts are understood, or it is of another version.
@@ -122,7 +128,7 @@ def rated_again(episode: Episode, reader: str) -> list[tuple[int, int]]:
     users, persona = home(episode, reader=reader)
     _warm(persona.setting, reader, [d.text for d in decisions if d.text])
     now = users.reset(0, persona, episode.begin["seed"]).tick
-    pairs = []
+    catalogue, rated = {same(entry.text) for entry in persona.setting.catalogue}, []
     for decision in decisions:
         if decision.tick != now:
             raise LogError(f"{episode.path}: lived again with reader {reader!r} the resident is at {moment_text(now)}, in "
@@ -131,9 +137,9 @@ def rated_again(episode: Episode, reader: str) -> list[tuple[int, int]]:
         if 0 in turns.faults:
             raise turns.faults[0]
         if decision.text and decision.marks is not None:
-            pairs.append((decision.marks, int(turns.marks[0])))
+            rated.append((decision.marks, int(turns.marks[0]), same(decision.text) not in catalogue))
         now = int(turns.tick[0])
-    return pairs
+    return rated
 
 
 def _warm(setting: Setting, reader: str, texts: Sequence[str]) -> None:
@@ -154,11 +160,11 @@ def _opinion(name: str, privileged: bool, marks: Mapping[str, Sequence[NDArray[n
         return interval(np.array(rows, float))
 
     every = np.concatenate([pairs for seeds in marks.values() for pairs in seeds])
-    bits = every[:, :, None] >> np.arange(len(DIMENSIONS)) & 1
+    bits = every[:, :2, None] >> np.arange(len(DIMENSIONS)) & 1
     moved = (bits[:, 1] - bits[:, 0]).mean(axis=0)
-    same = float((_totals(every[:, 0]) == _totals(every[:, 1])).mean())
-    return Opinion(name, privileged, len(every), score(0), score(1), same,
-                   {d: float(moved[i]) for i, d in enumerate(DIMENSIONS)})
+    agreed, new = _totals(every[:, 0]) == _totals(every[:, 1]), every[:, 2] > 0
+    return Opinion(name, privileged, len(every), score(0), score(1), float(agreed.mean()), int(new.sum()),
+                   float(ratio((agreed & new).sum(), new.sum())), {d: float(moved[i]) for i, d in enumerate(DIMENSIONS)})
 
 
 def _totals(marks: NDArray[np.int64]) -> FloatArray:
@@ -182,13 +188,16 @@ def verdict(found: SecondOpinion) -> list[str]:
 def markdown(found: SecondOpinion, name: str) -> str:
     """A table of both delivered scores; `name` stands for the model (a path is nobody's business)."""
     lines = [f"# Rated again by {name}", "",
-             "Every episode lived again with a resident that understands texts by this model: same days, needs and noise, same "
-             "texts at the same moments; dose, fatigue and repeats as this resident hears them. Delivered score (0-4) of all "
-             "days; *same rating*: share of texts. Last columns: change of the share of texts with each mark.", "",
-             "| assistant | texts | reader of the runs | this reader | same rating | " + " | ".join(DIMENSIONS) + " |",
-             "| --- |" + " ---: |" * (4 + len(DIMENSIONS))]
+             "Every episode lived again with a resident that understands texts by this model: same days, needs and "
+             "noise, same texts at the same moments; dose, fatigue and repeats as this resident hears them. Delivered score "
+             "(0-4) of all days; *same rating*: share of texts. Readers are fitted on the catalogue, and differ on *new* texts "
+             "above all. Last columns: change of the share of texts with each mark.", "",
+             "| assistant | texts | reader of the runs | this reader | same rating | new texts | same rating, new | "
+             + " | ".join(DIMENSIONS) + " |",
+             "| --- |" + " ---: |" * (6 + len(DIMENSIONS))]
     for o in found.opinions:
         cells = [o.name + "\\*" * o.privileged, str(o.said), with_interval(o.logged), with_interval(o.again), f"{o.same:.0%}",
+                 str(o.new), f"{o.same_new:.0%}" if o.new else "-",
                  *(f"{o.moved[d]:+.0%}" for d in DIMENSIONS)]
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", *(f"- {line}" for line in verdict(found))]
@@ -212,5 +221,6 @@ def as_json(found: SecondOpinion, name: str) -> dict[str, Any]:
     return {"reader": name, "tau": tau(True), "tau_without_privileged": tau(False), "silent": list(found.silent),
             "rankings": {"logged": found.ranking("logged"), "again": found.ranking("again")},
             "assistants": [{"name": o.name, "privileged": o.privileged, "said": o.said, "logged": score(o.logged),
-                            "again": score(o.again), "same": round(o.same, 6),
+                            "again": score(o.again), "same": round(o.same, 6), "new": o.new,
+                            "same_new": round(o.same_new, 6) if o.new else None,
                             "moved": {k: round(v, 6) for k, v in o.moved.items()}} for o in found.opinions]}

@@ -233,8 +233,8 @@ def _paired(c: Comparison) -> list[str]:
     if known:
         small, large = min(known, key=lambda d: d.detectable), max(known, key=lambda d: d.detectable)
         lines += [f"Minimum detectable difference (80 % power, two-sided 5 %, {len(c.personas)} personas): "
-                  f"{small.detectable:.2f} ({small.name}) to {large.detectable:.2f} ({large.name}). Intervals are of single comparisons, not "
-                  f"corrected for their number."]
+                  f"{small.detectable:.2f} ({small.name}) to {large.detectable:.2f} ({large.name}). Intervals are of single "
+                  f"comparisons, not corrected for their number."]
     else:
         lines += ["Minimum detectable difference: unknown from fewer than two personas."]
     return [*lines, ""]
