@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+from itertools import chain
 from statistics import mean, stdev
 
 import numpy as np
@@ -82,13 +83,13 @@ def test_the_table_says_what_the_logs_add_up_to(results):
         found = rows[name].columns
         assert found["utility"].mean == pytest.approx(mean(sum(earned[p]) / best[p] for p in own))
         assert found["utility_last"].mean == pytest.approx(mean(2 * earned[p][1] / best[p] for p in own))
-        assert found["delivered"].mean == pytest.approx(mean(mean(sum(own[p]["days"], [])) for p in own))
+        assert found["delivered"].mean == pytest.approx(mean(mean(chain(*own[p]["days"])) for p in own))
         assert found["delivered_last"].mean == pytest.approx(mean(mean(own[p]["days"][1]) for p in own))
         assert found["timing_last"].mean == pytest.approx(mean(mean(own[p]["timing"]) for p in own))
         rates = [sum(map(len, own[p]["days"])) / 2 / own[p]["per_day"] for p in own]
         assert found["rate"].mean == pytest.approx(mean(rates))
         assert rows[name].near == pytest.approx(sum(1 / 1.5 <= rate <= 1.5 for rate in rates) / 3)
-        assert found["score"].mean == pytest.approx(mean(mean(sum(own[p]["days"], own[p]["silent"])) for p in own))
+        assert found["score"].mean == pytest.approx(mean(mean([*chain(*own[p]["days"]), *own[p]["silent"]]) for p in own))
     assert rows["silent"].columns["utility"].mean == 0
     assert np.isnan(rows["silent"].columns["delivered"].mean)
     assert rows["silent"].columns["missed"].mean == 1
@@ -176,7 +177,7 @@ def test_the_same_reader_gives_the_same_marks(results):
     assert found.silent == ["silent"]
     scores = {o.name: o.logged.mean for o in found.opinions}
     assert scores["own"] == pytest.approx(
-        mean(mean(sum(by_hand(results, "own", p)["days"], [])) for p in results.personas))
+        mean(mean(chain(*by_hand(results, "own", p)["days"])) for p in results.personas))
     assert "the ranking stands: Kendall's tau 1.00 over 3 assistants" in reader.verdict(found)[0]
 
 
@@ -210,7 +211,8 @@ def test_another_model_rates_the_same_texts(results, tmp_path, monkeypatch):
 
 def test_the_command_writes_everything(folders, tmp_path, capsys):
     out, own = tmp_path / "results", f"own={folders[1].parent / 'own.py'}:Own"
-    assert main([*map(str, folders), "--out", str(out), "--against", "thompson-pooled", "--texts-of", "own", "--label", own]) == 0
+    options = ["--out", str(out), "--against", "thompson-pooled", "--texts-of", "own", "--label", own]
+    assert main([*map(str, folders), *options]) == 0
     assert sorted(path.name for path in out.iterdir()) == ["learning_curve.png", "table.json", "table.md", "texts.md"]
     page, data = (out / "table.md").read_text(), json.loads((out / "table.json").read_text())
     for name in NAMES:
@@ -248,7 +250,8 @@ def test_runs_that_do_not_compare_are_refused(folders, tmp_path, capsys):
     alone = run(tmp_path / "alone", ["silent"], "p01", 1)
     assert "no run of 'oracle'" in refused(alone)
     assert "days is 1" in refused(folders[0], alone)
-    assert "no persona and seed that all assistants have lived with" in refused(folders[0], run(tmp_path / "c", ["random"], "p04"))
+    others = run(tmp_path / "others", ["random"], "p04")
+    assert "no persona and seed that all assistants have lived with" in refused(folders[0], others)
     assert "is no run folder" in refused(tmp_path / "nothing")
     assert "named twice" in refused(folders[0], folders[0])
     assert main([str(folders[0]), "--out", str(folders[0])]) == 2
