@@ -111,9 +111,15 @@ def test_differences_are_paired_by_persona(results):
 
 
 @pytest.mark.parametrize(("low", "high", "verdict"), [(-0.1, 0.3, "tie"), (0.1, 0.3, "better"), (-0.3, -0.1, "worse"),
-                                                     (np.nan, np.nan, "tie")])
+                                                     (np.nan, np.nan, "unknown")])
 def test_an_interval_that_holds_0_is_a_tie(low, high, verdict):
     assert table.Difference("x", table.Interval(0.1, low, high, 3), 0.2).verdict == verdict
+
+
+def test_personas_that_are_not_counted_show():
+    assert table.with_interval(table.Interval(3, 2.5, 3.5, 5), personas=5) == "3.00 (2.50..3.50)"
+    assert table.with_interval(table.Interval(3, 2.5, 3.5, 5), personas=8) == "3.00 (2.50..3.50, n=5)"
+    assert table.with_interval(table.Interval(3, np.nan, np.nan, 1)) == "3.00 (n=1)"
 
 
 def test_commands_are_rebuilt_from_the_runs(results, tmp_path):

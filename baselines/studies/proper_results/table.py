@@ -68,10 +68,10 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``"tie"`` where the interval holds 0 (or there is none), else ``"better"`` or ``"worse"``."""
-        if not (self.interval.low > 0 or self.interval.high < 0):
-            return "tie"
-        return "better" if self.interval.low > 0 else "worse"
+        """``"tie"`` where the interval holds 0, else ``"better"`` or ``"worse"``; ``"unknown"`` where there is none."""
+        if np.isnan(self.interval.low):
+            return "unknown"
+        return "better" if self.interval.low > 0 else "worse" if self.interval.high < 0 else "tie"
 
 
 @dataclass(frozen=True)
@@ -176,11 +176,13 @@ def _number(value: float, key: str = "") -> str:
     return f"{value:.0%}" if key == "missed" or key.removesuffix("_last") in DIMENSIONS else f"{value:.2f}"
 
 
-def with_interval(value: Interval, form: str = ".2f") -> str:
-    """``"0.41 (0.24..0.58)"``; the number of personas where nothing more is known."""
+def with_interval(value: Interval, form: str = ".2f", personas: int = 0) -> str:
+    """``"0.41 (0.24..0.58)"``; with the number of personas where it is below `personas`, or nothing more is known."""
     if np.isnan(value.mean):
         return "-"
-    return f"{value.mean:{form}} " + (f"(n={value.n})" if np.isnan(value.low) else f"({value.low:{form}}..{value.high:{form}})")
+    if np.isnan(value.low):
+        return f"{value.mean:{form}} (n={value.n})"
+    return f"{value.mean:{form}} ({value.low:{form}}..{value.high:{form}}" + f", n={value.n}" * (value.n < personas) + ")"
 
 
 def markdown(comparison: Comparison, foot: Sequence[str] = ()) -> str:
@@ -199,7 +201,7 @@ def markdown(comparison: Comparison, foot: Sequence[str] = ()) -> str:
         cells = [row.name.replace("|", "\\|") + STAR * row.privileged, row.told]
         for key in titles:
             value = row.columns[key]
-            cells.append(with_interval(value) if key in broad else _number(value.mean, key))
+            cells.append(with_interval(value, personas=len(c.personas)) if key in broad else _number(value.mean, key))
             if key.startswith("rate"):
                 cells.append(f"{row.near if key == 'rate' else row.near_last:.0%}")
         lines.append("| " + " | ".join(cells) + " |")
@@ -227,7 +229,7 @@ def _paired(c: Comparison) -> list[str]:
     lines = [f"## Against {c.against}", "", f"Utility over the last {c.last} days less that of {c.against}, paired by persona.",
              "", "| assistant | difference | | detectable |", "| --- | ---: | --- | ---: |"]
     for d in c.differences:
-        lines.append(f"| {d.name} | {with_interval(d.interval, '+.2f')} | {d.verdict} | {_number(d.detectable)} |")
+        lines.append(f"| {d.name} | {with_interval(d.interval, '+.2f', len(c.personas))} | {d.verdict} | {_number(d.detectable)} |")
     known = [d for d in c.differences if not np.isnan(d.detectable)]
     lines += ["", "*tie*: the interval holds 0; the runs do not tell the two apart, which is not to say that they are equal."]
     if known:
