@@ -229,7 +229,8 @@ def _paired(c: Comparison) -> list[str]:
     lines = [f"## Against {c.against}", "", f"Utility over the last {c.last} days less that of {c.against}, paired by persona.",
              "", "| assistant | difference | | detectable |", "| --- | ---: | --- | ---: |"]
     for d in c.differences:
-        lines.append(f"| {d.name} | {with_interval(d.interval, '+.2f', len(c.personas))} | {d.verdict} | {_number(d.detectable)} |")
+        difference = with_interval(d.interval, "+.2f", len(c.personas))
+        lines.append(f"| {d.name} | {difference} | {d.verdict} | {_number(d.detectable)} |")
     known = [d for d in c.differences if not np.isnan(d.detectable)]
     lines += ["", "*tie*: the interval holds 0; the runs do not tell the two apart, which is not to say that they are equal."]
     if known:
