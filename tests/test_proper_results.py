@@ -184,7 +184,10 @@ def test_the_same_reader_gives_the_same_marks(results):
     scores = {o.name: o.logged.mean for o in found.opinions}
     assert scores["own"] == pytest.approx(
         mean(mean(chain(*by_hand(results, "own", p)["days"])) for p in results.personas))
-    assert "the ranking stands: Kendall's tau 1.00 over 3 assistants" in reader.verdict(found)[0]
+    lines = reader.verdict(found)
+    assert lines[0] == "the ranking stands: Kendall's tau 1.00 over 3 assistants"
+    said, new = sum(o.said for o in found.opinions), sum(o.new for o in found.opinions)
+    assert (f"{new} of {said} texts are new" in lines[-1]) == (2 * new < said)
 
 
 def test_a_ranking_that_another_reader_turns_round():

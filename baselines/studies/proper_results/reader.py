@@ -179,6 +179,10 @@ def verdict(found: SecondOpinion) -> list[str]:
     stands = "the ranking stands" if logged == again else "the ranking changes"
     lines = [f"{stands}: Kendall's tau {found.tau():.2f} over {len(logged)} assistants",
              f"by the reader of the runs: {' > '.join(logged)}", f"by the other reader:       {' > '.join(again)}"]
+    said, new = sum(o.said for o in found.opinions), sum(o.new for o in found.opinions)
+    if 2 * new < said:
+        lines.append(f"a weak test: {new} of {said} texts are new, and readers hardly differ on the catalogue that they are "
+                     f"fitted on")
     fair = [o for o in found.opinions if not o.privileged]
     if 2 <= len(fair) < len(logged):
         lines.insert(1, f"without those that know the resident: tau {found.tau(privileged=False):.2f} over {len(fair)}")
