@@ -6,6 +6,7 @@ Episodes are functions of what their log begins with and of what was said, so no
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from propersim_env.clock import TICKS_PER_DAY, moment_text
 from propersim_env.episode import RUBRIC_VERSION
@@ -37,7 +38,7 @@ def relive(episode: Episode, tick: int, setting: str | None = None) -> tuple[Use
     decisions = list(episode.decisions())
     if not any(d.tick == tick for d in decisions):
         raise ValueError(_no_decision(episode, decisions, tick))
-    users, persona = _home(episode, setting)
+    users, persona = home(episode, setting)
     now = users.reset(0, persona, episode.begin["seed"]).tick
     for decision in decisions:
         if decision.tick != now:
@@ -63,7 +64,7 @@ def observations(episode: Episode, setting: str | None = None) -> Iterator[tuple
     Raises:
         LogError, TypeError: As for `relive`.
     """
-    users, persona = _home(episode, setting)
+    users, persona = home(episode, setting)
     begin = episode.begin
     config = MachineConfig(begin["days"], "utility", begin["reveal_persona"], feedback=begin.get("feedback", "full"))
     machine = Machine(1, config)
@@ -82,8 +83,12 @@ def observations(episode: Episode, setting: str | None = None) -> Iterator[tuple
         machine.user_turn(turns)
 
 
-def _home(episode: Episode, setting: str | None) -> tuple[UserBatch, Persona]:
-    """Users of one home, and the persona, as the log says."""
+def home(episode: Episode, setting: str | None = None, **options: Any) -> tuple[UserBatch, Persona]:
+    """Users of one home, and the persona, as the log says but for these options of the user.
+
+    Raises:
+        LogError, TypeError: As for `relive`.
+    """
     path, begin = episode.path, episode.begin
     if begin["rubric"] != RUBRIC_VERSION:
         raise LogError(f"{path}: was rated by rubric version {begin['rubric']}, this is version {RUBRIC_VERSION}: install the "
@@ -92,7 +97,7 @@ def _home(episode: Episode, setting: str | None) -> tuple[UserBatch, Persona]:
     if name not in user_names() and ":" not in name:
         raise LogError(f"{path}: its resident was played by {name!r}, which cannot be built from its name: only episodes of a "
                        f"registered user or an import path can be lived again")
-    users = make_users(name, 1, **begin["user"].get("options", {}))
+    users = make_users(name, 1, **{**begin["user"].get("options", {}), **options})
     capability(getattr(users, "users", [users])[0], "what_if")
     return users, persona_from_dict(begin["persona"], load_setting(setting or begin["setting"]), str(path))
 

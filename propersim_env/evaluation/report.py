@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from rich.table import Table
 from propersim_env.episode import log_name
 from propersim_env.evaluation.metrics import EpisodeMetrics, measure
 from propersim_env.evaluation.runner import RunError, read_config, write_atomically
-from propersim_env.evaluation.statistics import Interval, interval, resampled_means
-from propersim_env.log import LogError, read_episode
+from propersim_env.evaluation.statistics import Interval, bands, interval, nanmean, ratio
+from propersim_env.log import Episode, LogError, read_episode
 
 ORACLE = "oracle"
 STAR = "\\*"
@@ -79,23 +79,37 @@ def load_metrics(folder: Path) -> tuple[list[EpisodeMetrics], list[str]]:
         RunError: The folder holds no run.
         LogError: A finished log was edited.
     """
-    config = read_config(folder)
     metrics, incomplete = [], []
+    for episode in episodes(folder):
+        if isinstance(episode, Episode):
+            metrics.append(measure(episode))
+        else:
+            incomplete.append(episode)
+    return metrics, incomplete
+
+
+def episodes(folder: Path) -> Iterator[Episode | str]:
+    """Every complete episode of a run folder, checked against its ``run.json``, and a line for each that is not complete.
+
+    Raises:
+        RunError: The folder holds no run.
+        LogError: A finished log was edited, or is of another run.
+    """
+    config = read_config(folder)
     for path in sorted(folder.glob("events-*.jsonl")):
         try:
             episode = read_episode(path)
         except LogError as error:
             if "edited" in str(error) or "format" in str(error):
                 raise
-            incomplete.append(str(error))
+            yield str(error)
             continue
         begin = episode.begin
         if path.name != log_name(begin["assistant"], begin["persona"]["id"], begin["seed"]) or begin["days"] != config["days"]:
             raise LogError(f"{path}: its content is of another episode ({begin['assistant']} with {begin['persona']['id']}, "
                            f"seed {begin['seed']}, {begin['days']} days): it was copied there; delete it")
         _same_world(path, begin, config)
-        metrics.append(measure(episode))
-    return metrics, incomplete
+        yield episode
 
 
 def _same_world(path: Path, begin: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -132,7 +146,7 @@ def _summarise_assistant(name: str, own: Sequence[EpisodeMetrics], oracle: dict[
     def over_personas(value: Any) -> NDArray[np.float64]:
         """Value of each episode, averaged over seeds: shape (personas, …)."""
         rows = [[np.asarray(value(m), float) for m in own if m.persona == p] for p in personas]
-        return np.array([_nanmean(np.array(row)) for row in rows])
+        return np.array([nanmean(np.array(row)) for row in rows])
 
     def best(m: EpisodeMetrics) -> float:
         total = oracle.get((m.persona, m.seed), np.nan)
@@ -140,40 +154,22 @@ def _summarise_assistant(name: str, own: Sequence[EpisodeMetrics], oracle: dict[
 
     values = {
         "utility": lambda m: m.utility.sum() / best(m),
-        "delivered": lambda m: _ratio(m.delivered_sum.sum(), m.delivered.sum()),
-        "moment": lambda m: _ratio(m.moment_sum.sum(), m.moments.sum()),
-        "score": lambda m: _ratio(m.rating_sum.sum(), m.decisions.sum()),
-        "missed": lambda m: _ratio(m.missed.sum(), m.needs.sum()),
+        "delivered": lambda m: ratio(m.delivered_sum.sum(), m.delivered.sum()),
+        "moment": lambda m: ratio(m.moment_sum.sum(), m.moments.sum()),
+        "score": lambda m: ratio(m.rating_sum.sum(), m.decisions.sum()),
+        "missed": lambda m: ratio(m.missed.sum(), m.needs.sum()),
         "a_day": lambda m: m.delivered.mean(),
         "rate": lambda m: m.delivered.mean() / m.per_day,
-        "false_alarms": lambda m: _ratio(m.false_alarms.sum(), m.delivered.sum()),
+        "false_alarms": lambda m: ratio(m.false_alarms.sum(), m.delivered.sum()),
     }
     utility = over_personas(lambda m: m.utility / (best(m) / m.days))
-    delivered = over_personas(lambda m: _ratio(m.delivered_sum, m.delivered))
+    delivered = over_personas(lambda m: ratio(m.delivered_sum, m.delivered))
     return AssistantResult(
         name=name, privileged=any(m.privileged for m in own), episodes=len(own),
         columns={key: interval(over_personas(value)) for key, value in values.items()},
-        utility_by_day=_band(utility), delivered_by_day=_band(delivered),
-        delivered_daily=_nanmean(over_personas(lambda m: m.delivered)), failures=sum(m.failures for m in own),
+        utility_by_day=bands(utility), delivered_by_day=bands(delivered),
+        delivered_daily=nanmean(over_personas(lambda m: m.delivered)), failures=sum(m.failures for m in own),
     )
-
-
-def _ratio(a: Any, b: Any) -> Any:
-    return np.divide(a, b, out=np.full(np.shape(b), np.nan), where=np.asarray(b) > 0)
-
-
-def _nanmean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    there = ~np.isnan(values)
-    mean: NDArray[np.float64] = _ratio(np.where(there, values, 0.0).sum(axis=0), there.sum(axis=0).astype(float))
-    return mean
-
-
-def _band(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shape (personas, days) to (days, 3): mean and 95 % interval over personas."""
-    means = resampled_means(values)
-    empty = np.isnan(means).all(axis=0)
-    low, high = np.nanpercentile(np.where(empty, 0.0, means), [2.5, 97.5], axis=0)
-    return np.stack([_nanmean(values), np.where(empty, np.nan, low), np.where(empty, np.nan, high)], axis=1)
 
 
 def cell(value: Interval, key: str, narrow: bool = False) -> str:

@@ -68,11 +68,12 @@ class RunPlan:
         return {
             "propersim": __version__, "rubric": RUBRIC_VERSION, "assistants": list(self.assistants),
             "setting": self.personas[0].setting.name, "seeds": list(self.seeds), **config,
-            "personas": {p.id: _fingerprint(p) for p in self.personas},
+            "personas": {p.id: fingerprint(p) for p in self.personas},
         }
 
 
-def _fingerprint(persona: Persona) -> str:
+def fingerprint(persona: Persona) -> str:
+    """The first 16 digits of the SHA-256 of a persona's JSON, as ``run.json`` keeps it."""
     text = json.dumps(persona.to_dict(), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

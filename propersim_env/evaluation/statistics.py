@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,3 +57,23 @@ def resampled_means(values: NDArray[np.float64], seed: int = 0) -> NDArray[np.fl
     total = counts @ np.where(there, values, 0.0)
     means: NDArray[np.float64] = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
     return means
+
+
+def ratio(a: Any, b: Any) -> Any:
+    """Quotient a / b, NaN where b is 0 or less; numbers or arrays."""
+    return np.divide(a, b, out=np.full(np.shape(b), np.nan), where=np.asarray(b) > 0)
+
+
+def nanmean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the first axis without NaN entries, NaN where there are no others; shape ``(n, …)`` to ``(…)``."""
+    there = ~np.isnan(values)
+    mean: NDArray[np.float64] = ratio(np.where(there, values, 0.0).sum(axis=0), there.sum(axis=0).astype(float))
+    return mean
+
+
+def bands(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shape (personas, days) to (days, 3): mean and 95 % interval over personas."""
+    means = resampled_means(values)
+    empty = np.isnan(means).all(axis=0)
+    low, high = np.nanpercentile(np.where(empty, 0.0, means), [2.5, 97.5], axis=0)
+    return np.stack([nanmean(values), np.where(empty, np.nan, low), np.where(empty, np.nan, high)], axis=1)
