@@ -21,6 +21,7 @@ from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.observation import Observation, read_observation
 from propersim_env.seeding import derive, stream
 
+from .chronicle import reasons_of
 from .learning import Learner
 from .pairs import Moment, Option
 from .policy import Policy, shared_policy
@@ -66,7 +67,7 @@ class ProPerAssistant:
         """Begin with a resident of whom nothing is known."""
         self.seed = seed
         self.rng = stream(seed, "proper")
-        self.recall = Recall(self.preset.recall, self.preset.setting)
+        self.recall = Recall(self.preset.recall, self.preset.setting, count=self.policy.count, complete=self.policy.complete)
         self.name = f"resident-{seed}"
         self.policy.assign(self.name, Path(self.preset.adapter) if self.preset.adapter else None)
         self.learner = Learner(self.preset, self.policy, self.name, self.folder, seed)
@@ -124,8 +125,9 @@ class ProPerAssistant:
             moments.append(Moment(event["tick"], messages, tuple(options)))
         if self.preset.remember_considered:
             self.recall.learn(considered)
+        self.recall.told(reasons_of(events))
         self._prompts = {}
-        self._notes = {**self._summary(), **self.learner.night(moments)}
+        self._notes = {**self._summary(), **self.recall.notes(), **self.learner.night(moments)}
         self._pool_for = ("", -1)
 
     def notes(self) -> Mapping[str, Any]:
