@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from .policy import Policy, shared_policy
 from .presets import Preset
 from .presets import preset as named_preset
 from .recall import Message, Recall
+from .revision import Reviser
 from .tallies import Instant, Judged
 from .watch import Watch
 
@@ -54,10 +55,16 @@ class ProPerAssistant:
         ``propersim run --assistants proper`` or ``--assistants proper:preset=cold:train=false``.
     """
 
+    bind: Callable[[Callable[[], Any]], None]
+    """There with user revision only: whoever has it is handed the resident."""
+
     def __init__(self, preset: str = "default", **changes: Any) -> None:
         self.preset: Preset = named_preset(preset, **changes)
         self.policy: Policy = shared_policy(self.preset.base, self.preset.load_in_4bit)
         self.folder: Path | None = None
+        self.reviser = Reviser() if self.preset.revision else None
+        if self.reviser:
+            self.bind = self.reviser.bind
 
     def keep(self, folder: Path) -> None:
         """Where adapters and checkpoints go."""
@@ -67,6 +74,8 @@ class ProPerAssistant:
         """Begin with a resident of whom nothing is known."""
         self.seed = seed
         self.rng = stream(seed, "proper")
+        if self.reviser:
+            self.reviser.reset(seed)
         self.recall = Recall(self.preset.recall, self.preset.setting, count=self.policy.count, complete=self.policy.complete)
         self.name = f"resident-{seed}"
         self.policy.assign(self.name, Path(self.preset.adapter) if self.preset.adapter else None)
@@ -105,6 +114,8 @@ class ProPerAssistant:
 
     def alternatives(self) -> Sequence[str]:
         """Texts considered at this moment, for the resident to rate without hearing them."""
+        if self.reviser and self._considered:
+            return [*self._considered, self.reviser.revise()]
         return self._considered
 
     def learn(self, events: Sequence[Mapping[str, Any]]) -> None:

@@ -60,7 +60,7 @@ class Chronicle:
         if level not in LEVELS:
             raise ValueError(f"level {level!r} keeps no records: choose one of {', '.join(LEVELS)}")
         self.level, self.budget, self.summarise = cast(Level, level), budget, summarise
-        self._count = lru_cache(maxsize=4096)(count)
+        self._count = lru_cache(maxsize=128)(count)
         self.memory = Memory(encoder, retrieval, self.level)
         self.summaries = Summaries(summarise, self.level)
         self._action, self._hour = "", -1

@@ -41,6 +41,7 @@ class Preset:
         alternatives: Texts shown to the resident's judgement at a moment, without being said (pairwise feedback).
         show_share: Share of moments at which that happens.
         forced_silence: Probability with which such a text is replaced by silence.
+        revision: Whether the resident also rewrites such a text (see `revision.Reviser`); makes the run privileged.
         remember_considered: Whether ratings of texts that were not said enter the memory.
         train: Whether to learn at night.
         method: ``"dpo"`` or ``"kto"``.
@@ -70,6 +71,7 @@ class Preset:
     alternatives: int = 1
     show_share: float = 0.5
     forced_silence: float = 0.0
+    revision: bool = False
     remember_considered: bool = True
     train: bool = True
     method: str = "dpo"

@@ -43,6 +43,7 @@ class RecallSettings:
         context_tokens: Tokens of a prompt in which records and summaries are told in prose beside the counts, not counting
             those of the chat template; 0 for counts alone (see `chronicle.Chronicle`).
         summaries: Who puts past hours into words: ``"rule"`` or ``"model"``.
+        persona: Whether the persona must be revealed; it is shown wherever it is.
     """
 
     level: str = "ASCR"
@@ -54,6 +55,7 @@ class RecallSettings:
     instructions: bool = True
     context_tokens: int = 0
     summaries: str = "rule"
+    persona: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -144,6 +146,9 @@ class Recall:
 
     def messages(self, seen: Observation) -> tuple[Message, ...]:
         """The prompt of a decision, as chat messages."""
+        if self.settings.persona and not seen.persona:
+            raise ValueError("the settings want the persona, but the observation has none: run with --reveal-persona, or set "
+                             "persona=False")
         words, parts = _words(), []
         if self.remembers >= 3:
             self._profile = self._profile or self._make_profile()
