@@ -17,6 +17,7 @@ from propersim_env.agents.assistants.proper.chronicle import Chronicle, Retold, 
 from propersim_env.agents.assistants.proper.from_logs import moments_of
 from propersim_env.agents.assistants.proper.memory import Record
 from propersim_env.agents.assistants.proper.models import EMBEDDED
+from propersim_env.agents.assistants.proper.pairs import OF_CONTENT, pairs_of
 from propersim_env.agents.assistants.proper.presets import preset
 from propersim_env.agents.assistants.proper.recall import Recall, RecallSettings
 from propersim_env.agents.assistants.proper.summaries import by_rule
@@ -289,8 +290,9 @@ class TestWithAModel:
         yield
         torch.set_num_threads(threads)
 
-    def test_its_summaries_and_its_budget_are_in_the_notes(self) -> None:
+    def test_its_summaries_and_its_budget_are_in_the_notes(self, tmp_path: Path) -> None:
         assistant = ProPerAssistant("amortised", train=False, alternatives=0, bias=2.0, context_tokens=240, summaries="model")
+        assistant.keep(tmp_path)
         with ProPerSimEnv("p01", days=2, max_cycles=360) as env:
             notes = next(step.learnt for step in live(env, assistant, 0) if step.learnt)
         assert 0 < notes["prompt"]["most_tokens"] <= 240
@@ -313,7 +315,10 @@ class TestWithAModel:
         episode = episode_of(tmp_path, spec, 1)
         assert episode.begin["privileged"]
         shown = [d.alternatives for d in episode.decisions() if d.alternatives]
-        revised = [alternatives[-1] for alternatives in shown if alternatives[-1][0]]
-        assert len(shown) > 20
-        assert 0 < len(revised) < len(shown)
-        assert all(marks == 15 for _, marks in revised)
+        revised = [alternatives for alternatives in shown if len(alternatives) > preset("cold").alternatives]
+        assert len(revised) > 10
+        assert all(after[-1][1] & OF_CONTENT == OF_CONTENT for after in revised)
+        assert all(any(marks & OF_CONTENT != OF_CONTENT for _, marks in before[:-1]) for before in revised)
+        pairs, _ = pairs_of(moments_of(episode, preset("cold").recall))
+        own = {alternatives[-1][0] for alternatives in revised}
+        assert sum(pair.chosen.strip() in own for pair in pairs if pair.kind == "content") >= len(revised)

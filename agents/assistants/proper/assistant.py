@@ -114,9 +114,7 @@ class ProPerAssistant:
 
     def alternatives(self) -> Sequence[str]:
         """Texts considered at this moment, for the resident to rate without hearing them."""
-        if self.reviser and self._considered:
-            return [*self._considered, self.reviser.revise()]
-        return self._considered
+        return self.reviser.revise(self._considered) if self.reviser else self._considered
 
     def learn(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Turn the day's ratings into memory and, if the preset trains, into tonight's adapter."""
