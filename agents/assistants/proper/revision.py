@@ -1,8 +1,8 @@
 """User revision, an ablation: the resident rewrites a candidate instead of only rating it.
 
-The simulated resident rewrites a text that lacks a mark for preference or communication, whether or not the moment is right: it
-says what it would rather have been told, the best put text of the catalogue about what it wants most now. This needs its mind, so a
-run is recorded as privileged, as that of an oracle is.
+The simulated resident rewrites a text that lacks a mark for preference or communication, whether or not the moment is right. It
+says what it would rather have been told: the best put text of the catalogue about what it wants most now. This needs its
+mind, so a run is recorded as privileged, as that of an oracle is.
 """
 
 from __future__ import annotations
