@@ -31,7 +31,7 @@ MASS_EXPECTED = 0.8
 """Share of a catalogue text's meaning that lies on its topic, for planning; the text is judged exactly before it is said."""
 
 
-class _Privileged:
+class Privileged:
     """Common to all oracles: the resident, and the catalogue ordered by how well each text is put for this person."""
 
     look: Callable[[], Resident]
@@ -207,7 +207,7 @@ def dose_rule(resident: Resident) -> DoseRule:
     return DoseRule(spacing, rater.dose_limit, rater.dose_scale, decay, resident.plan.noise[2])
 
 
-class Oracle(_Privileged):
+class Oracle(Privileged):
     """Knows the resident and the day: speaks at the moments, and with the texts, that earn most within the wanted rate.
 
     It plans the rest of the day by dynamic programming over when to speak (the rate and spacing the person allows limit it,
@@ -253,7 +253,7 @@ class Oracle(_Privileged):
         return text if marks >= 3 and resident.judge(text).marks & 4 else ""
 
 
-class ExpectedOracle(_Privileged):
+class ExpectedOracle(Privileged):
     """Knows the person, the needs and the day, but not the noise of this tick's rating: the most that learning could give.
 
     The `Oracle` sees how the dice fall and picks the moments at which they fall well, which nobody can learn to do. This one
@@ -301,7 +301,7 @@ class TimingOracle(Oracle):
         return self.texts[int(self.rng.integers(len(self.texts)))]
 
 
-class ContentOracle(_Privileged):
+class ContentOracle(Privileged):
     """Knows what to say but not when: random moments at the wanted rate, the best text for each."""
 
     def act(self, observation: str) -> str:
@@ -314,7 +314,7 @@ class ContentOracle(_Privileged):
         return self.note(text, resident.now)
 
 
-class BestSchedule(_Privileged):
+class BestSchedule(Privileged):
     """The best fixed schedule in hindsight: the same clock times every day, random texts.
 
     For each of several rates, the times are those that would have been welcome most often in the days of this very episode;

@@ -64,12 +64,13 @@ def run(options: argparse.Namespace) -> int:
     settings = TrainSettings.preset(options.settings, method=options.method, seed=options.seed)
     episodes = _episodes(options.runs, options.assistant)
     base = load_base(options.model, load_in_4bit=settings.load_in_4bit)
-    spell = Policy(base).spell
+    policy = Policy(base)
+    spell = policy.spell
     items: list[Any] = []
     counts: Counter[str] = Counter()
     with Progress(console=ERR, transient=True) as progress:
         for episode in progress.track(episodes, description="living the logs again"):
-            moments = list(moments_of(episode, recall))
+            moments = list(moments_of(episode, recall, count=policy.count, complete=policy.complete))
             pairs, counted = pairs_of(moments, scheme, spell)
             counts.update(asdict(counted))
             items += pairs if options.method == "dpo" else kto_examples(moments, delivered_only=False, spell=spell)

@@ -64,6 +64,7 @@ def live(env: ProPerSimEnv, assistant: Assistant, seed: int) -> Iterator[Step]:
         marks = env.machine.last_rating(0)
         events.append({"tick": tick, "observation": observation, "text": text, "rating": step.rating,
                        "marks": None if marks is None else marks.marks, "reaction": info["reaction"],
+                       **({"reasons": info["reasons"]} if text and marks is not None else {}),
                        "alternatives": [{"text": t, "rating": r.total, "marks": r.marks} for t, r in rated]})
         observation = after
         yield step

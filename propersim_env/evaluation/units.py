@@ -354,6 +354,8 @@ class Batch:
             values = (int(machine.decided_tick[i]), self._observations[i], texts[i],
                       None if marks is None else marks.bit_count(), marks, rating.reaction if rating else "none")
             event: dict[str, Any] = dict(zip(_LEARN_FIELDS, values, strict=True))
+            if rating is not None and texts[i] and marks is not None:
+                event["reasons"] = dict(rating.reasons)
             if i in self._considering:
                 event["alternatives"] = [{"text": text, "rating": mark.bit_count(), "marks": mark}
                                          for text, mark in self._rated.get(i, ())]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.observation import Observation, read_observation
 from propersim_env.seeding import derive, stream
 
+from .chronicle import reasons_of
 from .learning import Learner
 from .pairs import Moment, Option
 from .policy import Policy, shared_policy
 from .presets import Preset
 from .presets import preset as named_preset
 from .recall import Message, Recall
+from .revision import Reviser
 from .tallies import Instant, Judged
 from .watch import Watch
 
@@ -81,10 +83,16 @@ class ProPerAssistant:
         ``propersim run --assistants proper`` or ``--assistants proper:preset=cold:train=false``.
     """
 
+    bind: Callable[[Callable[[], Any]], None]
+    """There with user revision only: whoever has it is handed the resident."""
+
     def __init__(self, preset: str = "default", **changes: Any) -> None:
         self.preset: Preset = named_preset(preset, **changes)
         self.policy: Policy = shared_policy(self.preset.base, self.preset.load_in_4bit)
         self.folder: Path | None = None
+        self.reviser = Reviser() if self.preset.revision else None
+        if self.reviser:
+            self.bind = self.reviser.bind
 
     def keep(self, folder: Path) -> None:
         """Where adapters and checkpoints go."""
@@ -94,7 +102,9 @@ class ProPerAssistant:
         """Begin with a resident of whom nothing is known."""
         self.seed = seed
         self.rng = stream(seed, "proper")
-        self.recall = Recall(self.preset.recall, self.preset.setting)
+        if self.reviser:
+            self.reviser.reset(seed)
+        self.recall = Recall(self.preset.recall, self.preset.setting, count=self.policy.count, complete=self.policy.complete)
         self.name = f"resident-{seed}"
         self.policy.assign(self.name, Path(self.preset.adapter) if self.preset.adapter else None)
         self.learner = Learner(self.preset, self.policy, self.name, self.folder, seed)
@@ -117,9 +127,10 @@ class ProPerAssistant:
     def act_together(assistants: Sequence[ProPerAssistant], observations: Sequence[str]) -> list[str | BaseException]:
         """Decide for several residents; prompts and texts of assistants that write alike are computed in one batch."""
         texts: list[str | BaseException] = [""] * len(assistants)
-        groups: dict[tuple[int, int, float], list[int]] = {}
+        groups: dict[tuple[int, int, float, float], list[int]] = {}
         for i, assistant in enumerate(assistants):
-            key = (id(assistant.policy), assistant.preset.pool, assistant.preset.temperature)
+            p = assistant.preset
+            key = (id(assistant.policy), p.pool, p.temperature, p.plan_temperature)
             groups.setdefault(key, []).append(i)
         for members in groups.values():
             chosen = [assistants[i] for i in members]
@@ -133,7 +144,7 @@ class ProPerAssistant:
 
     def alternatives(self) -> Sequence[str]:
         """Texts considered at this moment, for the resident to rate without hearing them."""
-        return self._considered
+        return self.reviser.revise(self._considered) if self.reviser else self._considered
 
     def learn(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Turn the day's ratings into memory and, if the preset trains, into tonight's adapter."""
@@ -154,8 +165,11 @@ class ProPerAssistant:
                     considered.append(Judged(instant, other["text"], other["marks"], False))
             moments.append(Moment(event["tick"], messages, tuple(options), memory))
         self.recall.learn(considered if self.preset.remember_considered else [], night=True)
+        if not self.preset.shuffle:
+            self.recall.told(reasons_of(events))
         self._prompts = {}
-        self._notes = {**self._summary(), **self.learner.night(moments, self.recall.expectation if self.by_memory else None)}
+        self._notes = {**self._summary(), **self.recall.notes(),
+                       **self.learner.night(moments, self.recall.expectation if self.by_memory else None)}
         self._pool_for = ("", -1)
 
     def notes(self) -> Mapping[str, Any]:
@@ -286,9 +300,10 @@ def _decide(assistants: Sequence[ProPerAssistant], observations: Sequence[str]) 
     now = [a._see(text) for a, text in zip(assistants, observations, strict=True)]
     short = [i for i, a in enumerate(assistants) if a._write(now[i])]
     if short:
-        n, heat = assistants[0].preset.pool, assistants[0].preset.temperature
+        p = assistants[0].preset
         seeds = [derive(assistants[i].seed, "texts", now[i].seen.tick) % 2**63 for i in short]
-        written = policy.write([now[i].messages for i in short], [assistants[i].name for i in short], n, seeds, heat)
+        written = policy.write([now[i].messages for i in short], [assistants[i].name for i in short], p.pool, seeds,
+                               p.temperature, p.plan_temperature)
         for i, texts in zip(short, written, strict=True):
             assistants[i]._fill(now[i], texts)
     for a, situation in zip(assistants, now, strict=True):

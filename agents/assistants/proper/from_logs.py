@@ -9,12 +9,14 @@ from propersim_env.feedback import Feedback
 from propersim_env.log import Episode
 from propersim_env.observation import read_observation
 
+from .chronicle import Complete, Count, reason_of
 from .pairs import Moment, Option
 from .recall import Recall, RecallSettings
 from .tallies import Judged
 
 
-def moments_of(episode: Episode, settings: RecallSettings, setting: str | None = None) -> Iterator[Moment]:
+def moments_of(episode: Episode, settings: RecallSettings, setting: str | None = None, count: Count | None = None,
+               complete: Complete | None = None) -> Iterator[Moment]:
     """The rated moments of a log, each with the prompt that ProPerAssistant would have had there.
 
     Whatever assistant wrote the log: what it said and what it had rated becomes memory and pairs. Moments at which nothing but
@@ -24,20 +26,24 @@ def moments_of(episode: Episode, settings: RecallSettings, setting: str | None =
         episode: From `propersim_env.log.read_episode`.
         settings: What is remembered and shown.
         setting: Where the persona lives; by default as the log says.
+        count: As for `Recall`, where the settings have a budget of tokens.
+        complete: As for `Recall`, where the settings have summaries by a model.
 
     Raises:
         LogError: The log is of another version of rubric or persona, or was edited.
     """
-    recall = Recall(settings, setting or episode.begin["setting"])
+    recall = Recall(settings, setting or episode.begin["setting"], count=count, complete=complete)
     feedback = Feedback.parse(episode.begin.get("feedback", "full"))
     seed, persona = episode.begin["seed"], episode.begin["persona"]["id"]
     considered: list[Judged] = []
+    reasons: dict[int, str] = {}
     day = 0
     for observation, decision in observations(episode, setting):
         seen = read_observation(observation)
         if seen.day > day:
             recall.learn(considered, night=True)
-            considered, day = [], seen.day
+            recall.told(reasons)
+            considered, reasons, day = [], {}, seen.day
         recall.see(seen)
         told = feedback.full or (bool(decision.text) and feedback.rated(seed, persona, seen.tick))
         marks = decision.marks if told else None
@@ -50,3 +56,5 @@ def moments_of(episode: Episode, settings: RecallSettings, setting: str | None =
             yield Moment(seen.tick, recall.messages(seen), tuple(options))
         if decision.text:
             recall.spoke(seen, decision.text)
+            if marks is not None and decision.event is not None:
+                reasons[seen.tick] = reason_of(decision.event.get("reasons", {}), marks)

@@ -65,6 +65,8 @@ class Record:
             parts.append(f'You said: "{self.said}"')
             if self.rating is not None and level in ("ASC", "ASCR"):
                 parts.append(f"Rated {self.rating} of 4{f' ({self.marks})' if self.marks else ''}.")
+            elif self.marks and level in ("ASC", "ASCR"):
+                parts.append(f"Reaction: {self.marks}.")
             if self.reason and level == "ASCR":
                 parts.append(f"Why: {self.reason}")
         return " ".join(parts)

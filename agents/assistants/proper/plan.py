@@ -10,6 +10,8 @@ import re
 
 from .labels import Labels, main
 
+PLAN_TOKENS = 5
+"""Tokens of a plan: names of topics and tones are one each."""
 _PLAN = re.compile(r"^\s*\([a-z ,'&-]+\)\s*")
 
 

@@ -20,7 +20,7 @@ from propersim_env.agents.users.simulated.encoder import Encoder
 
 from .answer import SILENT, SPEAK, Answer, read_text
 from .labels import labels_of
-from .plan import Plan, without_plan
+from .plan import PLAN_TOKENS, Plan, without_plan
 
 if TYPE_CHECKING:
     import torch
@@ -154,6 +154,19 @@ class Policy:
 
         return list(self.base.tokenizer.encode(render(self.base, messages, prefix), add_special_tokens=False))
 
+    def count(self, text: str) -> int:
+        """Tokens of a text."""
+        return len(self.base.tokenizer.encode(text, add_special_tokens=False))
+
+    def complete(self, messages: Sequence[Message], most_tokens: int) -> tuple[str, bool]:
+        """The base model's likeliest answer to chat messages, token by token, and whether it ended it itself.
+
+        No adapter takes part: adapters are trained to decide and to recommend.
+        """
+        (tokens, _), = self._generate([self.encode(messages)], [NO_ADAPTER], 1, [0], 0.0, most_tokens)
+        ended = bool(tokens) and tokens[-1] == self.base.tokenizer.eos_token_id
+        return str(self.base.tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=False)), ended
+
     def speak_log_odds(self, prompts: Sequence[Sequence[Message]], names: Sequence[str]) -> list[float]:
         """Log-odds of speaking against silence in each situation.
 
@@ -196,7 +209,7 @@ class Policy:
         return result
 
     def write(self, prompts: Sequence[Sequence[Message]], names: Sequence[str], n: int, seeds: Sequence[int],
-              temperature: float = 1.0) -> list[list[Written]]:
+              temperature: float = 1.0, plan_temperature: float = 1.0) -> list[list[Written]]:
         """Sample n texts for each situation.
 
         Args:
@@ -205,17 +218,26 @@ class Policy:
             n: Texts for each prompt; the prompt itself is computed once.
             seeds: One for each prompt: what is sampled for a resident does not depend on who else is in the batch (up to
                 rounding of the model's arithmetic).
-            temperature: Of sampling, above 0.
+            temperature: Of sampling words, above 0.
+            plan_temperature: Of sampling the plan before them, for models that plan: what to talk about may vary more than words.
         """
+        heat = (temperature, plan_temperature if self.plan else temperature)
         result: list[list[Written]] = []
         size = max(1, self.batch // n)
         for start in range(0, len(prompts), size):
             part = slice(start, start + size)
-            result += self._write([self.encode(p, SPEAK) for p in prompts[part]], names[part], n, seeds[part], temperature)
+            result += self._write([self.encode(p, SPEAK) for p in prompts[part]], names[part], n, seeds[part], heat)
         return result
 
     def _write(self, rows: list[list[int]], names: Sequence[str], n: int, seeds: Sequence[int],
-               temperature: float) -> list[list[Written]]:
+               heat: tuple[float, float]) -> list[list[Written]]:
+        end = self.base.tokenizer.eos_token_id
+        read = [self._read(t, end, p) for t, p in self._generate(rows, names, n, seeds, temperature, self.most_tokens)]
+        return [read[i : i + n] for i in range(0, len(read), n)]
+
+    def _generate(self, rows: list[list[int]], names: Sequence[str], n: int, seeds: Sequence[int], temperature: float,
+                  most_tokens: int) -> list[tuple[list[int], float]]:
+        """Tokens of n completions of each row, and their log-probabilities; temperature 0 takes the likeliest token."""
         import torch
 
         end = self.base.tokenizer.eos_token_id
@@ -230,11 +252,14 @@ class Policy:
         spread = [name for name in names for _ in range(n)]
         tokens: list[list[int]] = [[] for _ in spread]
         total, running = [0.0] * len(spread), [True] * len(spread)
-        for _ in range(self.most_tokens):
+        for _ in range(most_tokens):
             log_p = torch.log_softmax(logits, -1)
-            weights = torch.softmax(logits / temperature, -1)
-            chosen = torch.cat([torch.multinomial(weights[i * n : (i + 1) * n], 1, generator=g)
-                                for i, g in enumerate(generators)])
+            if temperature:
+                weights = torch.softmax(logits / temperature, -1)
+                chosen = torch.cat([torch.multinomial(weights[i * n : (i + 1) * n], 1, generator=g)
+                                    for i, g in enumerate(generators)])
+            else:
+                chosen = logits.argmax(-1, keepdim=True)
             for i, token in enumerate(chosen[:, 0].tolist()):
                 if running[i]:
                     total[i] += float(log_p[i, token])
@@ -248,8 +273,7 @@ class Policy:
                                  **more)
             logits = out.logits[:, -1].float().cpu()
         self.tokens_written += sum(map(len, tokens))
-        read = [self._read(t, end, p) for t, p in zip(tokens, total, strict=True)]
-        return [read[i : i + n] for i in range(0, len(read), n)]
+        return list(zip(tokens, total, strict=True))
 
     def _read(self, tokens: list[int], end: int, log_probability: float) -> Written:
         ended = bool(tokens) and tokens[-1] == end

@@ -38,6 +38,7 @@ class Preset:
         pool: Texts written when the activity changes.
         remembered: Texts written before that join them, those that memory expects most of.
         temperature: Of writing.
+        plan_temperature: Of choosing what to write about, for models that plan (see `plan.Plan`).
         no_repeat_days: Days in which the same text is not said again.
         rank_by_memory: Whether the text of the pool is said that memory expects most of, not the first.
         calibrate: Whether it is chosen anew every night how to decide, on moments of the last days whose answers are known: the
@@ -47,6 +48,7 @@ class Preset:
         alternatives: Texts shown to the resident's judgement at a moment, without being said (pairwise feedback).
         show_share: Share of moments at which that happens.
         forced_silence: Probability with which such a text is replaced by silence.
+        revision: Whether the resident also rewrites such a text (see `revision.Reviser`); makes the run privileged.
         remember_considered: Whether ratings of texts that were not said enter the memory.
         train: Whether to learn at night.
         method: ``"dpo"`` or ``"kto"``.
@@ -72,6 +74,7 @@ class Preset:
     pool: int = 8
     remembered: int = 12
     temperature: float = 1.0
+    plan_temperature: float = 1.0
     no_repeat_days: float = 7.0
     rank_by_memory: bool = True
     calibrate: bool = True
@@ -80,6 +83,7 @@ class Preset:
     alternatives: int = 2
     show_share: float = 1.0
     forced_silence: float = 0.0
+    revision: bool = False
     remember_considered: bool = True
     train: bool = True
     method: str = "dpo"

@@ -5,7 +5,7 @@ One `Recall` follows one resident, live or along a log, so that training sees th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from propersim_env.clock import TICKS_PER_DAY, date_of, time_text
 from propersim_env.observation import Observation
 from propersim_env.schema import read_json, sourced_values
 
+from .chronicle import Complete, Count, chronicle_of
 from .expectation import Expectation
 from .labels import Labels, labels_of, main
 from .memory import Memory, Record, TextEncoder
@@ -39,6 +40,10 @@ class RecallSettings:
         half_life_days: Of the counts.
         prior: How far evidence is trusted before this resident rated anything (see `expectation.prior`).
         instructions: Whether the prompt explains itself, as a general language model needs.
+        context_tokens: Tokens of a prompt in which records and summaries are told in prose beside the counts, not counting
+            those of the chat template; 0 for counts alone (see `chronicle.Chronicle`).
+        summaries: Who puts past hours into words: ``"rule"`` or ``"model"``.
+        persona: Whether the persona must be revealed; it is shown wherever it is.
     """
 
     level: str = "ASCR"
@@ -49,6 +54,9 @@ class RecallSettings:
     half_life_days: float = 6.0
     instructions: bool = True
     prior: str = "neutral"
+    context_tokens: int = 0
+    summaries: str = "rule"
+    persona: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -63,11 +71,12 @@ class Recall:
         settings: What is remembered and shown.
         setting: Whose topics and tones.
         encoder: For retrieval and labels; the embedded one by default.
+        count: Tokens of a text (`Policy.count`), where the settings have a budget of tokens.
+        complete: The language model (`Policy.complete`), where the settings have summaries by it.
     """
 
-    def __init__(
-        self, settings: RecallSettings | None = None, setting: str = "house", encoder: TextEncoder | None = None
-    ) -> None:
+    def __init__(self, settings: RecallSettings | None = None, setting: str = "house", encoder: TextEncoder | None = None,
+                 count: Count | None = None, complete: Complete | None = None) -> None:
         self.settings = settings or RecallSettings()
         self.encoder: TextEncoder = encoder or Encoder.load()
         self.labels: Labels = labels_of(setting, self.encoder)  # type: ignore[arg-type]  # objects are hashable
@@ -84,9 +93,12 @@ class Recall:
         self._action, self._since = "", 0
         self._profile = ""
         self._here: tuple[str, int, str] = ("", HIDDEN, "")
+        self.chronicle = chronicle_of(self.settings, self.encoder, count, complete)
 
     def see(self, seen: Observation) -> None:
         """Take in an observation, and the rating in it of what was said last."""
+        if self.chronicle:
+            self.chronicle.see(seen)
         if seen.action != self._action:
             self._action, self._since = seen.action, seen.tick
         if self._waiting is not None and seen.tick > self._waiting.tick:
@@ -99,6 +111,17 @@ class Recall:
         self._waiting = self.instant(seen)
         self.said.append((seen.tick, text))
         self.expectation.said(seen.tick, text)
+        if self.chronicle:
+            self.chronicle.spoke(seen, text)
+
+    def told(self, reasons: Mapping[int, str]) -> None:
+        """Take in why texts were rated as they were, by the tick at which they were said (see `chronicle.reasons_of`)."""
+        if self.chronicle:
+            self.chronicle.told(reasons)
+
+    def notes(self) -> dict[str, Any]:
+        """What went into the prompts since the last call, and what had no room; empty where prompts are counts only."""
+        return self.chronicle.notes() if self.chronicle else {}
 
     def instant(self, seen: Observation) -> Instant:
         """What may decide whether one more text is welcome at the observation seen last."""
@@ -123,11 +146,16 @@ class Recall:
 
     def messages(self, seen: Observation) -> tuple[Message, ...]:
         """The prompt of a decision, as chat messages."""
+        if self.settings.persona and not seen.persona:
+            raise ValueError("the settings want the persona, but the observation has none: run with --reveal-persona, or set "
+                             "persona=False")
         words, parts = _words(), []
         if self.remembers >= 3:
             self._profile = self._profile or self._make_profile()
             parts.append(self._profile)
         parts.append(self._now(seen))
+        if self.chronicle:
+            return self.chronicle.prompt(seen, words["instructions"] * self.settings.instructions, parts)
         content = "\n".join(part for part in parts if part)
         if seen.persona:
             content = f"{seen.persona}\n{content}"

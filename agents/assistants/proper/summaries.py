@@ -58,7 +58,7 @@ class Summaries:
     Hours are folded into a block when the block is over; blocks are kept for good.
 
     Args:
-        summarise: Puts records into words; by default by rule.
+        summarise: Puts the records of past hours and blocks into words; by default by rule.
         level: What is shown.
     """
 
@@ -68,6 +68,7 @@ class Summaries:
         self.hours: list[Summary] = []
         self.blocks: list[Summary] = []
         self._block: list[Record] = []
+        self._last_block: list[Record] = []
 
     def add(self, record: Record) -> None:
         """Take in a record; what is over by its time is summarised first."""
@@ -86,19 +87,38 @@ class Summaries:
         begin = self._block[0].tick // width * width
         if now >= begin + width:
             self.blocks.append(self._summary(self._block, begin, begin + width))
-            self._block, self.hours = [], []
+            self._last_block, self._block, self.hours = self._block, [], []
 
     def _summary(self, records: Sequence[Record], start: int, end: int) -> Summary:
         return Summary(start, end, self.summarise(records, start, end, self.level))
 
+    def revise(self, change: Callable[[Record], Record]) -> None:
+        """Change records, and put the hours of this block and the last block into words anew; older blocks stay."""
+        self.running, self._block, self._last_block = (
+            [change(record) for record in records] for records in (self.running, self._block, self._last_block))
+        if self.blocks:
+            last = self.blocks[-1]
+            self.blocks[-1] = self._summary(self._last_block, last.start, last.end)
+        self.hours = [self._summary([r for r in self._block if h.start <= r.tick < h.end], h.start, h.end) for h in self.hours]
+
     def lines(self) -> list[str]:
         """Every summary in the order of time: past blocks, past hours of this block, the running hour."""
-        lines = [_line(s) for s in (*self.blocks, *self.hours)]
-        if self.running:
-            start = self.running[0].tick // TICKS_PER_HOUR * TICKS_PER_HOUR
-            end = self.running[-1].tick + 1
-            lines.append(_line(Summary(start, end, self.summarise(self.running, start, end, self.level))))
-        return lines
+        return self.block_lines() + self.hour_lines() + self.running_lines()
+
+    def block_lines(self, most: int | None = None) -> list[str]:
+        """Blocks that are over; the last so many only, if given."""
+        return [_line(s) for s in (self.blocks if most is None else self.blocks[len(self.blocks) - most :])]
+
+    def hour_lines(self) -> list[str]:
+        """Hours of this block that are over."""
+        return [_line(s) for s in self.hours]
+
+    def running_lines(self) -> list[str]:
+        """The running hour, if anything is known of it; always by rule, as it changes all the time."""
+        if not self.running:
+            return []
+        start, end = self.running[0].tick // TICKS_PER_HOUR * TICKS_PER_HOUR, self.running[-1].tick + 1
+        return [_line(Summary(start, end, by_rule(self.running, start, end, self.level)))]
 
 
 def _line(summary: Summary) -> str:
