@@ -23,7 +23,7 @@ from propersim_env.seeding import derive, stream
 
 from .learning import Learner
 from .pairs import Moment, Option
-from .policy import Policy, shared_policy
+from .policy import Policy, policy_of
 from .presets import Preset
 from .presets import preset as named_preset
 from .recall import Message, Recall
@@ -55,7 +55,7 @@ class ProPerAssistant:
 
     def __init__(self, preset: str = "default", **changes: Any) -> None:
         self.preset: Preset = named_preset(preset, **changes)
-        self.policy: Policy = shared_policy(self.preset.base, self.preset.load_in_4bit)
+        self.policy: Policy = policy_of(self.preset)
         self.folder: Path | None = None
 
     def keep(self, folder: Path) -> None:

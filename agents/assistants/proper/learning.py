@@ -13,6 +13,7 @@ from propersim_env.agents.assistants.scripted import WAKING_TICKS
 from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.seeding import derive, stream
 
+from .ability import Ability
 from .pairs import OF_MOMENT, Example, Moment, Pair, kto_examples, pairs_of, replay
 from .policy import Policy
 from .presets import Preset
@@ -70,6 +71,7 @@ class Learner:
         self.trained = bool(preset.adapter)
         self.bias = preset.bias
         self._known: dict[int, list[Moment]] = {}
+        self.ability = Ability()
         self.current: Path | None = Path(preset.adapter) if preset.adapter else None
 
     def shuffled(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -99,7 +101,7 @@ class Learner:
         notes = self._train(moments) if self.preset.train else {}
         if self.preset.calibrate:
             notes["bias"] = self._calibrate(moments)
-        return notes
+        return notes | (self.ability.night(self.policy, self.name, self.current) if self.preset.ability else {})
 
     def _calibrate(self, moments: Sequence[Moment]) -> float:
         """Choose the threshold of speaking on the moments of the last days, by what their ratings say about the moment."""
