@@ -298,7 +298,7 @@ def read_adapter(name: str, adapter: Path) -> dict[str, Any]:
     """
     wanted = "give the folder that training wrote"
     if not adapter.is_dir():
-        raise ValueError(f"the adapter {str(adapter)!r} is no folder: {wanted}")
+        raise ValueError(f"{adapter} holds no adapter of this package, there is no such folder: {wanted}")
     try:
         note: dict[str, Any] = json.loads((adapter / NOTE).read_text(encoding="utf-8"))
         made_for = str(note["base"])
