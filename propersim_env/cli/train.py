@@ -90,8 +90,8 @@ def run(options: argparse.Namespace) -> int:
             items += pairs if options.method == "dpo" else kto_examples(moments, delivered_only=False, spell=spell)
     if not counts["moments"]:
         raise ValueError(f"nothing to train on: in {_number(episodes)} of {_assistants(episodes)} nothing was said, and no "
-                         "text was rated without being said: give runs of an assistant that speaks, e.g. propersim run --assistants "
-                         "proper:preset=cold:train=false")
+                         "text was rated without being said: give runs of an assistant that speaks, e.g. propersim run "
+                         "--assistants proper:preset=cold:train=false")
     if len(items) < settings.least:
         raise ValueError(f"too little to train on: {_number(episodes)} of {_assistants(episodes)} give {len(items)} "
                          f"{'pairs' if options.method == 'dpo' else 'examples'} ({counts['moments']} moments with a text, "
@@ -121,14 +121,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace, settings: TrainSettings) -> None:
     """Refuse what can be refused before a model is loaded or a log is lived again."""
-    from propersim_env.agents.assistants.proper.models import need_training, place_of, read_adapter
+    from propersim_env.agents.assistants.proper.models import need_installed, place_of, read_adapter
     from propersim_env.agents.assistants.proper.tracking import check_tracker
     from propersim_env.agents.assistants.proper.train import check_out
 
     for name, lowest in (("pairs", settings.least), ("seed", 0)):
         if getattr(options, name) is not None and getattr(options, name) < lowest:
             raise ValueError(f"--{name} {getattr(options, name)}: must be at least {lowest}")
-    need_training()
+    need_installed()
     check_tracker(options.tracker)
     place_of(options.model)
     if options.adapter is not None:

@@ -50,15 +50,15 @@ def need(name: str, what: str = "a language model") -> ModuleType:
         raise ImportError(f"{what} {NO_EXTRA.format(missing=name.partition('.')[0])} ({error})") from error
 
 
-def need_training() -> None:
-    """See that everything is installed that training needs, without importing it.
+def need_installed(names: Sequence[str] = PACKAGES, what: str = "training") -> None:
+    """See that packages are installed, without importing them; by default, all that training needs.
 
     Raises:
         ImportError: Something is missing; one line with the command that installs it.
     """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
-        raise ImportError(f"training {NO_EXTRA.format(missing=', '.join(missing))}")
+        raise ImportError(f"{what} {NO_EXTRA.format(missing=', '.join(missing))}")
 
 
 @dataclass(slots=True)

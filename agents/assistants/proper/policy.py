@@ -341,16 +341,12 @@ def policy_of(preset: Preset) -> Policy:
         ImportError: A package is missing.
         ValueError: No such model, no such adapter, or one of another model.
     """
-    from .models import check_adapter, need, need_training, place_of, read_adapter
+    from .models import PACKAGES, check_adapter, need_installed, place_of, read_adapter
 
-    need("torch")
-    need("transformers")
-    if preset.train:
-        need_training()
-    if preset.adapter:
-        need("peft", "an adapter")
-        read_adapter(preset.base, Path(preset.adapter))
+    need_installed(PACKAGES if preset.train or preset.adapter else PACKAGES[:2], "ProPerAssistant")
     place_of(preset.base)
+    if preset.adapter:
+        read_adapter(preset.base, Path(preset.adapter))
     policy = shared_policy(preset.base, preset.load_in_4bit)
     if preset.adapter:
         check_adapter(policy.base, Path(preset.adapter))

@@ -20,7 +20,7 @@ from propersim_env.schema import read_json, sourced_values
 
 from . import trainers
 from .answer import SPEAK
-from .models import NOTE, WEIGHTS, Base, check_adapter, encode, end_token, need, need_training, render
+from .models import NOTE, WEIGHTS, Base, check_adapter, encode, end_token, need, need_installed, render
 from .pairs import Example, Pair
 from .tracking import check_tracker, tracked
 from .trainers import Row, StepHook, TrainingError
@@ -215,7 +215,7 @@ def train(
     if adapter is not None:
         check_adapter(base, adapter)
     check_tracker(tracker)
-    need_training()
+    need_installed()
     begun = time.perf_counter()
     rows = _counted(base, pairs, settings)
     key = _key(base, rows, settings, adapter)
