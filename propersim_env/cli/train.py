@@ -115,7 +115,8 @@ def run(options: argparse.Namespace) -> int:
               f"{counts['tied']} ties dropped, {counts['unrated']} moments unrated")
     OUT.print(f"trained on {report.kept} ({report.too_long} too long), {report.steps} steps, loss {report.first_loss:.3f} to "
               f"{report.last_loss:.3f}, {report.tokens} tokens, {report.seconds:.0f} s")
-    OUT.print(f"adapter in {options.out}: propersim run --assistants proper:base={options.model}:adapter={options.out}")
+    OUT.print(f"adapter in {options.out}: propersim run --assistants proper:preset={options.preset}:base={options.model}:"
+              f"adapter={options.out}", soft_wrap=True)
     return 0
 
 

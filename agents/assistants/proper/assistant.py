@@ -23,9 +23,10 @@ from propersim_env.seeding import derive, stream
 
 from .learning import Learner
 from .pairs import Moment, Option
-from .policy import Policy, policy_of
+from .policy import Policy
 from .presets import Preset
 from .presets import preset as named_preset
+from .ready import policy_for
 from .recall import Message, Recall
 from .tallies import Instant, Judged
 from .watch import Watch
@@ -55,7 +56,7 @@ class ProPerAssistant:
 
     def __init__(self, preset: str = "default", **changes: Any) -> None:
         self.preset: Preset = named_preset(preset, **changes)
-        self.policy: Policy = policy_of(self.preset)
+        self.policy: Policy = policy_for(self.preset)
         self.folder: Path | None = None
 
     def keep(self, folder: Path) -> None:

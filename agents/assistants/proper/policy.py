@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import torch
 
     from .models import Base
-    from .presets import Preset
 
 Message = dict[str, str]
 SMALL = 50_000_000
@@ -332,22 +331,3 @@ def shared_policy(base: str, load_in_4bit: bool = False) -> Policy:
     if multiprocessing.parent_process() is not None:
         need("torch").set_num_threads(1)  # workers share the cores among themselves; threads that wait for each other lose
     return Policy(load_base(base, load_in_4bit=load_in_4bit))
-
-
-def policy_of(preset: Preset) -> Policy:
-    """The policy that a preset asks for; what cannot be run is refused here, before an episode begins.
-
-    Raises:
-        ImportError: A package is missing.
-        ValueError: No such model, no such adapter, or one of another model.
-    """
-    from .models import PACKAGES, check_adapter, need_installed, place_of, read_adapter
-
-    need_installed(PACKAGES if preset.train or preset.adapter else PACKAGES[:2], "ProPerAssistant")
-    place_of(preset.base)
-    if preset.adapter:
-        read_adapter(preset.base, Path(preset.adapter))
-    policy = shared_policy(preset.base, preset.load_in_4bit)
-    if preset.adapter:
-        check_adapter(policy.base, Path(preset.adapter))
-    return policy
