@@ -99,8 +99,8 @@ def _home(episode: Episode, setting: str | None) -> tuple[UserBatch, Persona]:
     try:
         return users, persona_from_dict(begin["persona"], home, str(path))
     except DataError as error:
-        raise LogError(f"{path}: its persona is not one of this version ({error.field}: {error.problem}): install the version that wrote the log, "
-                       f"propersim {begin['version']}, or name the setting it lives in") from error
+        raise LogError(f"{path}: its persona is not one of this version ({error.field}: {error.problem}): install the "
+                       f"version that wrote the log, propersim {begin['version']}, or name the setting it lives in") from error
 
 
 def _no_decision(episode: Episode, decisions: list[Decision], tick: int) -> str:
