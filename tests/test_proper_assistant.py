@@ -12,12 +12,13 @@ pytest.importorskip("trl", reason='needs pip install "propersim[train]"')
 
 import torch
 
-from propersim_env.agents.assistants.proper.ability import general_ability
+from propersim_env.agents.assistants.proper.ability import Ability, general_ability
 from propersim_env.agents.assistants.proper.assistant import ProPerAssistant
 from propersim_env.agents.assistants.proper.from_logs import moments_of
-from propersim_env.agents.assistants.proper.pairs import pairs_of
+from propersim_env.agents.assistants.proper.pairs import Moment, Option, pairs_of
 from propersim_env.agents.assistants.proper.policy import Policy, shared_policy
 from propersim_env.agents.assistants.proper.presets import preset
+from propersim_env.agents.assistants.proper.train import TrainSettings, train
 from propersim_env.evaluation.units import Batch, RunConfig, Unit
 from propersim_env.log import read_episode
 from propersim_env.population import sample_persona
@@ -86,6 +87,80 @@ class TestPolicy:
         assert 0 <= ability["questions"] <= 1
 
 
+class Counting(Policy):
+    """A policy that counts its batches."""
+
+    passes = 0
+
+    def log_probabilities(self, prompts: Any, ends: Any, names: Any) -> list[float]:
+        self.passes += -(-len(prompts) // self.batch)
+        return super().log_probabilities(prompts, ends, names)
+
+
+class TestAbility:
+    def test_it_takes_one_batch_however_small(self, policy: Policy) -> None:
+        for batch in (64, 8):
+            counting = Counting(policy.base, batch=batch)
+            assert general_ability(counting, "")["perplexity"] > 1
+            assert counting.passes == 1
+
+    def test_nights_tell_the_base_once_and_measure_only_new_adapters(self, policy: Policy) -> None:
+        counting, ability = Counting(policy.base), Ability()
+        first = ability.night(counting, "x", None)
+        assert first == {**first["base"], "base": general_ability(policy, "")}
+        assert ability.night(counting, "x", None) == first["base"]
+        assert counting.passes == 1
+        ability.night(counting, "x", Path("another"))
+        assert counting.passes == 2
+
+
+def test_a_large_model_reads_prompts_from_where_they_differ_and_decides_and_writes_alike(
+        policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    import propersim_env.agents.assistants.proper.policy as module
+
+    monkeypatch.setattr(module, "SMALL", 0)
+    large = Policy(policy.base)
+    whole = [f"{NOW}\nMoment {m}." for m in ("9/9", "5/9, and a longer line than the other", "0/9")]
+    for texts in (whole[:1], whole[1:], whole):
+        prompts, nobody = [prompt(text) for text in texts], [""] * len(texts)
+        assert large.speak_log_odds(prompts, nobody) == pytest.approx(policy.speak_log_odds(prompts, nobody), abs=1e-3)
+        written = [p.write(prompts, nobody, 2, list(range(len(texts))), 0.5) for p in (policy, large)]
+        assert [[w.answer for w in row] for row in written[0]] == [[w.answer for w in row] for row in written[1]]
+    before = large.tokens_read
+    large.speak_log_odds([prompt(whole[0])], [""])
+    assert 0 < large.tokens_read - before < len(large.encode(prompt(whole[0]))) / 2
+    monkeypatch.setattr(policy, "_choices", [[4, 5, 6], [4, 7]])  # answers that begin alike
+    large._choices = policy._choices
+    both = [p.speak_log_odds([prompt(t) for t in whole], [""] * 3) for p in (policy, large)]
+    assert both[0] == pytest.approx(both[1], abs=1e-3)
+
+
+def test_what_was_read_with_another_adapter_is_not_reused(policy: Policy, tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    import propersim_env.agents.assistants.proper.policy as module
+
+    adapter = tmp_path / "a"
+    moment = Moment(0, (prompt(GOOD)[0],), (Option("Some tea?", 0, 0, True),))
+    pairs = pairs_of([moment] * 8)[0]
+    train(policy.base, pairs, adapter, TrainSettings.preset("embedded", batch=8, learning_rate=1e-2))
+    monkeypatch.setattr(module, "SMALL", 0)
+    small, large = policy, Policy(policy.base)
+    odds = []
+    try:
+        for folder in (None, adapter, None):
+            for one in (small, large):
+                one.assign("x", folder)
+            mine = [one.speak_log_odds([prompt(GOOD), prompt(BAD)], ["x", "y"]) for one in (small, large)]
+            assert mine[1] == pytest.approx(mine[0], abs=1e-3)
+            odds.append(mine[1])
+    finally:
+        for one in (small, large):
+            one.assign("x", None)
+    assert odds[1][0] < odds[0][0] - 0.5
+    assert odds[1][1] == pytest.approx(odds[0][1], abs=1e-3)
+    assert odds[2] == pytest.approx(odds[0], abs=1e-3)
+
+
 def test_a_run_learns_at_night_and_a_rerun_finds_the_nights_adapter(tmp_path: Path) -> None:
     batch = run(tmp_path, 1, 2)
     log = batch.units[0].log_path(tmp_path)
@@ -94,6 +169,9 @@ def test_a_run_learns_at_night_and_a_rerun_finds_the_nights_adapter(tmp_path: Pa
     assert len(notes) == 1
     assert notes[0]["adapter"] == "day-001"
     assert notes[0]["kept"] >= 4
+    assert notes[0]["base"] == general_ability(shared_policy("embedded-amortised"), "")
+    assert notes[0]["perplexity"] > 1
+    assert 0 <= notes[0]["questions"] <= 1
     assert any(decision.alternatives for decision in episode.decisions())
     adapter = next(tmp_path.glob("assistants/*/day-001/adapter_model.safetensors"))
     trained = adapter.stat().st_mtime_ns

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import Progress
 
 from propersim_env.cli.console import ERR, OUT, add_common, print_json
-from propersim_env.log import Episode, read_episode
+from propersim_env.log import Episode, LogError, read_episode
 from propersim_env.seeding import stream
+
+if TYPE_CHECKING:
+    from propersim_env.agents.assistants.proper.train import TrainSettings
 
 EPILOG = """\
 examples:
@@ -23,7 +27,8 @@ examples:
 
 A run is a folder that propersim run wrote, or single logs. Each episode is lived again with a memory beside it, so that every
 prompt is the one that the assistant would have had; alternatives that were rated without being said are used too. An
-interrupted training goes on from its last checkpoint. Needs: pip install "propersim[train]".
+interrupted training goes on from its last checkpoint. Needs: pip install "propersim[train]"; --tracker wandb needs
+"propersim[wandb]" too.
 """
 
 
@@ -43,9 +48,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--settings", default="embedded", help="preset of training.json; default: embedded")
     parser.add_argument("--pairs", type=int, help="draw so many pairs at random; default: all")
     parser.add_argument("--adapter", type=Path, help="go on from this adapter")
-    parser.add_argument("--tracker", default="none", help="none or wandb; default: none")
+    parser.add_argument("--chat-template", metavar="FILE",
+                        help="a Jinja template, or a file with one, for a model whose tokenizer has none")
+    parser.add_argument("--tracker", choices=("none", "wandb"), default="none",
+                        help="wandb: loss curve and settings go to Weights & Biases (WANDB_MODE=offline: into a folder only); "
+                             "default: none")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--out", type=Path, required=True, help="folder of the adapter")
+    parser.add_argument("--replace", action="store_true", help="replace an adapter in --out that was trained otherwise")
     add_common(parser)
     parser.set_defaults(execute=run)
 
@@ -54,16 +64,21 @@ def run(options: argparse.Namespace) -> int:
     """Execute the command."""
     options.interrupted = "you stopped the training; the same command goes on from the last checkpoint"
     from propersim_env.agents.assistants.proper.from_logs import moments_of
-    from propersim_env.agents.assistants.proper.models import load_base
+    from propersim_env.agents.assistants.proper.models import check_adapter, load_base
     from propersim_env.agents.assistants.proper.pairs import Scheme, kto_examples, pairs_of
     from propersim_env.agents.assistants.proper.policy import Policy
     from propersim_env.agents.assistants.proper.presets import preset
     from propersim_env.agents.assistants.proper.train import TrainSettings, train
+    from propersim_env.agents.assistants.proper.trainers import memory_explained
 
     recall, scheme = preset(options.preset).recall, Scheme.preset(options.scheme)
     settings = TrainSettings.preset(options.settings, method=options.method, seed=options.seed)
+    _check(options, settings)
     episodes = _episodes(options.runs, options.assistant)
-    base = load_base(options.model, load_in_4bit=settings.load_in_4bit)
+    with memory_explained(settings):
+        base = load_base(options.model, load_in_4bit=settings.load_in_4bit, chat_template=options.chat_template)
+    if options.adapter is not None:
+        check_adapter(base, options.adapter)
     policy = Policy(base)
     spell = policy.spell
     items: list[Any] = []
@@ -72,8 +87,17 @@ def run(options: argparse.Namespace) -> int:
         for episode in progress.track(episodes, description="living the logs again"):
             moments = list(moments_of(episode, recall, count=policy.count, complete=policy.complete))
             pairs, counted = pairs_of(moments, scheme, spell)
-            counts.update(asdict(counted))
+            counts.update(asdict(counted), moments=len(moments))
             items += pairs if options.method == "dpo" else kto_examples(moments, delivered_only=False, spell=spell)
+    if not counts["moments"]:
+        raise ValueError(f"nothing to train on: in {_number(episodes)} of {_assistants(episodes)} nothing was said, and no "
+                         "text was rated without being said: give runs of an assistant that speaks, e.g. propersim run "
+                         "--assistants proper:preset=cold:train=false")
+    if len(items) < settings.least:
+        raise ValueError(f"too little to train on: {_number(episodes)} of {_assistants(episodes)} give {len(items)} "
+                         f"{'pairs' if options.method == 'dpo' else 'examples'} ({counts['moments']} moments with a text, "
+                         f"{counts['tied']} comparisons tied, {counts['unrated']} moments unrated), and {settings.least} are "
+                         "the least: give more runs or longer ones, or another --scheme")
     if options.pairs is not None:
         items = [items[i] for i in stream(options.seed, "pairs").permutation(len(items))[: options.pairs]]
     total = settings.steps(len(items))
@@ -84,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
             progress.update(bar, completed=step, description=f"training, loss {loss:.3f}")
 
         report = train(base, items, options.out, settings, adapter=options.adapter, tracker=options.tracker,
-                       tied=counts["tied"], on_step=on_step)
+                       tied=counts["tied"], on_step=on_step, replaces=options.replace)
     if options.json:
         print_json({"out": str(options.out), "episodes": len(episodes), "counts": dict(counts), "report": asdict(report)})
         return 0
@@ -92,18 +116,59 @@ def run(options: argparse.Namespace) -> int:
               f"{counts['tied']} ties dropped, {counts['unrated']} moments unrated")
     OUT.print(f"trained on {report.kept} ({report.too_long} too long), {report.steps} steps, loss {report.first_loss:.3f} to "
               f"{report.last_loss:.3f}, {report.tokens} tokens, {report.seconds:.0f} s")
-    OUT.print(f"adapter in {options.out}: propersim run --assistants proper:base={options.model}:adapter={options.out}")
+    OUT.print(f"adapter in {options.out}: propersim run --assistants proper:preset={options.preset}:base={options.model}:"
+              f"adapter={options.out}", soft_wrap=True)
     return 0
 
 
-def _episodes(places: list[Path], assistant: str | None) -> list[Episode]:
-    """Complete episodes of runs."""
-    files = [file for place in places for file in (sorted(place.glob("events-*.jsonl")) if place.is_dir() else [place])]
+def _check(options: argparse.Namespace, settings: TrainSettings) -> None:
+    """Refuse what can be refused before a model is loaded or a log is lived again."""
+    from propersim_env.agents.assistants.proper.models import need_installed, place_of, read_adapter
+    from propersim_env.agents.assistants.proper.tracking import check_tracker
+    from propersim_env.agents.assistants.proper.train import check_out
+
+    for name, lowest in (("pairs", settings.least), ("seed", 0)):
+        if getattr(options, name) is not None and getattr(options, name) < lowest:
+            raise ValueError(f"--{name} {getattr(options, name)}: must be at least {lowest}")
+    need_installed()
+    check_tracker(options.tracker)
+    place_of(options.model)
+    if options.adapter is not None:
+        read_adapter(options.model, options.adapter)
+    check_out(options.out, None if options.replace else options.model, settings)
+
+
+def _number(episodes: Sequence[Episode]) -> str:
+    return f"{len(episodes)} episode{'s' if len(episodes) != 1 else ''}"
+
+
+def _assistants(episodes: Sequence[Episode]) -> str:
+    return ", ".join(sorted({str(e.begin.get("assistant")) for e in episodes}))
+
+
+def _logs(place: Path) -> list[Path]:
+    """The logs that a path stands for."""
+    wanted = ("--runs takes run folders, or logs (events-….jsonl), that propersim run wrote; to make one: propersim run "
+              f"--assistants proper:preset=cold:train=false --out {place}")
+    if not place.exists():
+        raise ValueError(f"{place}: no such folder or file; {wanted}")
+    files = sorted(place.glob("events-*.jsonl")) if place.is_dir() else [place]
     if not files:
-        raise ValueError(f"no logs in {', '.join(map(str, places))}: give folders that propersim run wrote")
-    found = [read_episode(file) for file in files]
+        raise ValueError(f"{place}: a folder without logs; {wanted}")
+    return files
+
+
+def _read(file: Path) -> Episode:
+    try:
+        return read_episode(file)
+    except OSError as error:
+        raise LogError(f"{file}: cannot be read: {error.strerror or error}; --runs takes logs that you may read") from error
+
+
+def _episodes(places: list[Path], assistant: str | None) -> list[Episode]:
+    """Complete episodes of runs, of any assistant or of one."""
+    found = [_read(file) for place in places for file in _logs(place)]
     chosen = [e for e in found if assistant is None or e.begin.get("assistant") == assistant]
     if not chosen:
-        there = sorted({str(e.begin.get("assistant")) for e in found})
-        raise ValueError(f"no episode of assistant {assistant!r}: there are {', '.join(there)}")
+        raise ValueError(f"no episode of assistant {assistant!r}: there are {_assistants(found)}")
     return chosen

@@ -15,6 +15,7 @@ from propersim_env.machine import Machine, MachineConfig
 from propersim_env.persona import Persona, persona_from_dict
 from propersim_env.protocols import UserBatch
 from propersim_env.registry import make_users, user_names
+from propersim_env.schema import DataError
 from propersim_env.setting import load_setting
 from propersim_env.what_if import capability
 
@@ -99,7 +100,12 @@ def home(episode: Episode, setting: str | None = None, **options: Any) -> tuple[
                        f"registered user or an import path can be lived again")
     users = make_users(name, 1, **{**begin["user"].get("options", {}), **options})
     capability(getattr(users, "users", [users])[0], "what_if")
-    return users, persona_from_dict(begin["persona"], load_setting(setting or begin["setting"]), str(path))
+    home = load_setting(setting or begin["setting"])
+    try:
+        return users, persona_from_dict(begin["persona"], home, str(path))
+    except DataError as error:
+        raise LogError(f"{path}: its persona is not one of this version ({error.field}: {error.problem}): install the "
+                       f"version that wrote the log, propersim {begin['version']}, or name the setting it lives in") from error
 
 
 def _no_decision(episode: Episode, decisions: list[Decision], tick: int) -> str:

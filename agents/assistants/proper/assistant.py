@@ -25,9 +25,10 @@ from propersim_env.seeding import derive, stream
 from .chronicle import reasons_of
 from .learning import Learner
 from .pairs import Moment, Option
-from .policy import Policy, shared_policy
+from .policy import Policy
 from .presets import Preset
 from .presets import preset as named_preset
+from .ready import policy_for
 from .recall import Message, Recall
 from .revision import Reviser
 from .tallies import Instant, Judged
@@ -88,7 +89,7 @@ class ProPerAssistant:
 
     def __init__(self, preset: str = "default", **changes: Any) -> None:
         self.preset: Preset = named_preset(preset, **changes)
-        self.policy: Policy = shared_policy(self.preset.base, self.preset.load_in_4bit)
+        self.policy: Policy = policy_for(self.preset)
         self.folder: Path | None = None
         self.reviser = Reviser() if self.preset.revision else None
         if self.reviser:

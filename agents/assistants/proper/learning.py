@@ -13,6 +13,7 @@ from propersim_env.agents.assistants.scripted import WAKING_TICKS
 from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.seeding import derive, stream
 
+from .ability import Ability
 from .expectation import Expectation
 from .pairs import OF_MOMENT, Example, Moment, Pair, kto_examples, pairs_of, replay
 from .policy import Policy
@@ -73,6 +74,7 @@ class Learner:
         self.nights = 0
         self.odds_range = (0.0, 0.0)
         self._known: dict[int, list[Moment]] = {}
+        self.ability = Ability()
         self.current: Path | None = Path(preset.adapter) if preset.adapter else None
 
     def shuffled(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -108,7 +110,7 @@ class Learner:
         notes = self._train(moments) if self.preset.train else {}
         if self.preset.calibrate:
             notes |= self._calibrate(moments, expectation)
-        return notes
+        return notes | (self.ability.night(self.policy, self.name, self.current) if self.preset.ability else {})
 
     def _calibrate(self, moments: Sequence[Moment], expectation: Expectation | None) -> dict[str, Any]:
         """Choose, on moments of the last days, how memory and model decide together, or the threshold of the model alone."""

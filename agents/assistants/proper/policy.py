@@ -21,6 +21,7 @@ from propersim_env.agents.users.simulated.encoder import Encoder
 from .answer import SILENT, SPEAK, Answer, read_text
 from .labels import labels_of
 from .plan import PLAN_TOKENS, Plan, without_plan
+from .prefill import Prefill, Prefilled
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +62,7 @@ class Policy:
         self._folders: dict[str, str] = {}
         self._uses: dict[str, str] = {}
         self._loaded = 0
+        self._prefill = Prefill()
         plans = bool(getattr(base.model.config, "propersim_plan", False))
         self.plan = Plan(labels_of(setting, Encoder.load())) if plans else None
         tokenizer = base.tokenizer
@@ -74,6 +76,7 @@ class Policy:
         if self._apart or not self._folders:
             yield
             return
+        self._prefill.forget()
         uses = {name: place for name, key in self._uses.items() for place, k in self._folders.items() if k == key}
         self.model = self.model.unload()
         self._folders, self._uses = {}, {}
@@ -88,6 +91,7 @@ class Policy:
 
         An adapter is loaded once, however many residents use it, and dropped when none does.
         """
+        self._prefill.forget()
         before = self._uses.pop(name, None)
         if folder is not None:
             place = str(folder.resolve())
@@ -163,7 +167,7 @@ class Policy:
 
         No adapter takes part: adapters are trained to decide and to recommend.
         """
-        (tokens, _), = self._generate([self.encode(messages)], [NO_ADAPTER], 1, [0], 0.0, most_tokens)
+        (tokens, _), = self._generate([self.encode(messages)], [NO_ADAPTER], 1, [0], (0.0, 0.0), most_tokens)
         ended = bool(tokens) and tokens[-1] == self.base.tokenizer.eos_token_id
         return str(self.base.tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=False)), ended
 
@@ -174,21 +178,72 @@ class Policy:
             prompts: Chat messages.
             names: Whose adapter decides each; a name without one means the base model.
         """
-        result: list[float] = []
-        for start in range(0, len(prompts), self.batch):
-            part = slice(start, start + self.batch)
-            result += self._log_odds([self.encode(p) for p in prompts[part]], names[part])
+        result = [0.0] * len(prompts)
+        for part in self._parts(names, self.batch):
+            odds = self._log_odds([self.encode(prompts[i]) for i in part], [names[i] for i in part])
+            for i, value in zip(part, odds, strict=True):
+                result[i] = value
         return result
+
+    def _parts(self, names: Sequence[str], size: int) -> Iterator[list[int]]:
+        """Which rows are computed together, at most so many.
+
+        On a processor a large model gains little from batches, and more from reading each resident's prompt from where it
+        differs from the last one: rows of different adapters are apart there.
+        """
+        groups: dict[str, list[int]] = {}
+        alike = self._apart or self.model.device.type != "cpu"
+        for i, name in enumerate(names):
+            groups.setdefault("" if alike else self._uses.get(name, NO_ADAPTER), []).append(i)
+        for members in groups.values():
+            for start in range(0, len(members), size):
+                yield members[start : start + size]
+
+    def _read_prompts(self, rows: list[list[int]], names: Sequence[str]) -> Prefilled:
+        """Prompts of a large model, read from where they differ from the last one of the same adapter."""
+        adapters = {self._uses.get(name, NO_ADAPTER) for name in names}
+        key = next(iter(adapters)) if len(adapters) == 1 else None
+        self.tokens_read += sum(map(len, rows)) - self._prefill.shared(rows, key) * len(rows)
+        with self._computing(names) as more:
+            return self._prefill.read(self.model, rows, self._pad, key, more)
 
     def _log_odds(self, rows: list[list[int]], names: Sequence[str]) -> list[float]:
         silent, speak = self._choices
         if silent[0] != speak[0]:  # the first tokens tell the answers apart: one pass over the prompts is enough
-            ids, mask = self._padded(rows)
-            with self._computing(names) as more:
-                logits = self.model(input_ids=ids, attention_mask=mask, logits_to_keep=1, **more).logits[:, -1].float()
+            if self._apart:
+                ids, mask = self._padded(rows)
+                with self._computing(names) as more:
+                    logits = self.model(input_ids=ids, attention_mask=mask, logits_to_keep=1, **more).logits[:, -1].float()
+            else:
+                logits = self._read_prompts(rows, names).logits
             return [float(x) for x in (logits[:, speak[0]] - logits[:, silent[0]])]
+        if not self._apart:
+            return self._long_log_odds(rows, names)
         prompts = [row for row in rows for _ in self._choices]
         scores = self.log_probabilities(prompts, self._choices * len(rows), [name for name in names for _ in self._choices])
+        return [scores[i + 1] - scores[i] for i in range(0, len(scores), 2)]
+
+    def _long_log_odds(self, rows: list[list[int]], names: Sequence[str]) -> list[float]:
+        """As `_log_odds` where both answers begin alike: what follows their first token is read after the prompt."""
+        import torch
+
+        read, device = self._read_prompts(rows, names), self.model.device
+        longest = max(map(len, self._choices)) - 1
+        if longest == 0:
+            return [0.0] * len(rows)
+        ends = torch.full((2, longest), self._pad, dtype=torch.long)
+        for i, choice in enumerate(self._choices):
+            ends[i, : len(choice) - 1] = torch.tensor(choice[:-1])
+        read.cache.batch_repeat_interleave(2)
+        mask = read.mask.repeat_interleave(2, 0)
+        positions = read.next_position.repeat_interleave(2, 0) + torch.arange(longest, device=device)
+        with self._computing([name for name in names for _ in range(2)]) as more:
+            logits = self.model(
+                input_ids=ends.repeat(len(rows), 1).to(device), position_ids=positions, past_key_values=read.cache,
+                attention_mask=torch.cat([mask, mask.new_ones((len(mask), longest))], 1), use_cache=True, **more).logits
+        log_p = torch.log_softmax(logits.float(), -1)
+        scores = [sum(float(log_p[2 * i + k, j, token]) for j, token in enumerate(choice[1:]))
+                  for i in range(len(rows)) for k, choice in enumerate(self._choices)]
         return [scores[i + 1] - scores[i] for i in range(0, len(scores), 2)]
 
     def log_probabilities(self, prompts: Sequence[Sequence[int]], ends: Sequence[Sequence[int]],
@@ -203,9 +258,9 @@ class Policy:
             longest = max(map(len, ends[part]))
             with self._computing(names[part]) as more:
                 logits = self.model(input_ids=ids, attention_mask=mask, logits_to_keep=longest + 1, **more).logits
-            log_p = torch.log_softmax(logits.float(), -1)
-            result += [sum(float(log_p[i, j - len(end) - 1, token]) for j, token in enumerate(end))
-                       for i, end in enumerate(ends[part])]
+            for i, end in enumerate(ends[part]):  # row by row: a batch of all words of a large vocabulary is much memory
+                log_p = torch.log_softmax(logits[i, -len(end) - 1 : -1].float(), -1)
+                result.append(sum(log_p[range(len(end)), list(end)].tolist()))
         return result
 
     def write(self, prompts: Sequence[Sequence[Message]], names: Sequence[str], n: int, seeds: Sequence[int],
@@ -222,38 +277,48 @@ class Policy:
             plan_temperature: Of sampling the plan before them, for models that plan: what to talk about may vary more than words.
         """
         heat = (temperature, plan_temperature if self.plan else temperature)
-        result: list[list[Written]] = []
-        size = max(1, self.batch // n)
-        for start in range(0, len(prompts), size):
-            part = slice(start, start + size)
-            result += self._write([self.encode(p, SPEAK) for p in prompts[part]], names[part], n, seeds[part], heat)
+        result: list[list[Written]] = [[] for _ in prompts]
+        for part in self._parts(names, max(1, self.batch // n)):
+            written = self._write([self.encode(prompts[i], SPEAK) for i in part], [names[i] for i in part], n,
+                                  [seeds[i] for i in part], heat)
+            for i, texts in zip(part, written, strict=True):
+                result[i] = texts
         return result
+
+    def _read_to_write(self, rows: list[list[int]], names: Sequence[str]) -> Prefilled:
+        """Prompts after which texts are written."""
+        if not self._apart:
+            return self._read_prompts(rows, names)
+        ids, mask = self._padded(rows)
+        with self._computing(names) as more:
+            out = self.model(input_ids=ids, attention_mask=mask, use_cache=True, logits_to_keep=1, **more)
+        return Prefilled(out.logits[:, -1].float(), out.past_key_values, mask, mask.new_full((len(rows), 1), mask.shape[1]))
 
     def _write(self, rows: list[list[int]], names: Sequence[str], n: int, seeds: Sequence[int],
                heat: tuple[float, float]) -> list[list[Written]]:
         end = self.base.tokenizer.eos_token_id
-        read = [self._read(t, end, p) for t, p in self._generate(rows, names, n, seeds, temperature, self.most_tokens)]
+        read = [self._read(t, end, p) for t, p in self._generate(rows, names, n, seeds, heat, self.most_tokens)]
         return [read[i : i + n] for i in range(0, len(read), n)]
 
-    def _generate(self, rows: list[list[int]], names: Sequence[str], n: int, seeds: Sequence[int], temperature: float,
-                  most_tokens: int) -> list[tuple[list[int], float]]:
-        """Tokens of n completions of each row, and their log-probabilities; temperature 0 takes the likeliest token."""
+    def _generate(self, rows: list[list[int]], names: Sequence[str], n: int, seeds: Sequence[int],
+                  heat: tuple[float, float], most_tokens: int) -> list[tuple[list[int], float]]:
+        """Tokens of n completions of each row, and their log-probabilities.
+
+        The temperatures are those of all tokens, and of the first `PLAN_TOKENS`; 0 takes the likeliest token.
+        """
         import torch
 
         end = self.base.tokenizer.eos_token_id
-        ids, mask = self._padded(rows)
-        device = ids.device
+        read = self._read_to_write(rows, names)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        with self._computing(names) as more:
-            out = self.model(input_ids=ids, attention_mask=mask, use_cache=True, logits_to_keep=1, **more)
-        cache, logits = out.past_key_values, out.logits[:, -1].float().cpu().repeat_interleave(n, 0)
+        cache, logits = read.cache, read.logits.cpu().repeat_interleave(n, 0)
         cache.batch_repeat_interleave(n)
-        mask = mask.repeat_interleave(n, 0)
+        mask, position = read.mask.repeat_interleave(n, 0), read.next_position.repeat_interleave(n, 0)
         spread = [name for name in names for _ in range(n)]
         tokens: list[list[int]] = [[] for _ in spread]
         total, running = [0.0] * len(spread), [True] * len(spread)
-        for _ in range(most_tokens):
-            log_p = torch.log_softmax(logits, -1)
+        for k in range(most_tokens):
+            log_p, temperature = torch.log_softmax(logits, -1), heat[k < PLAN_TOKENS]
             if temperature:
                 weights = torch.softmax(logits / temperature, -1)
                 chosen = torch.cat([torch.multinomial(weights[i * n : (i + 1) * n], 1, generator=g)
@@ -269,9 +334,9 @@ class Policy:
                 break
             mask = torch.cat([mask, mask.new_ones((len(mask), 1))], 1)
             with self._computing(spread) as more:
-                out = self.model(input_ids=chosen.to(device), attention_mask=mask, past_key_values=cache, use_cache=True,
-                                 **more)
-            logits = out.logits[:, -1].float().cpu()
+                out = self.model(input_ids=chosen.to(mask.device), attention_mask=mask, position_ids=position,
+                                 past_key_values=cache, use_cache=True, **more)
+            logits, position = out.logits[:, -1].float().cpu(), position + 1
         self.tokens_written += sum(map(len, tokens))
         return list(zip(tokens, total, strict=True))
 

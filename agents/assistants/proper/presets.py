@@ -56,6 +56,7 @@ class Preset:
         scheme: Preset of ``pairs.json``: how ratings become pairs.
         replay: Which pairs a night trains on; see `pairs.replay`.
         from_scratch: Train each night's adapter anew from all replayed pairs, rather than going on from yesterday's.
+        ability: Whether general ability is measured every night, for the notes (see `ability.Ability`).
         shuffle: Exchange the ratings of the day among each other: a control that must not learn.
     """
 
@@ -91,6 +92,7 @@ class Preset:
     scheme: str = "moment"
     replay: str = "balanced"
     from_scratch: bool = False
+    ability: bool = True
     shuffle: bool = False
 
 

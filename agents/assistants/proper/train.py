@@ -7,7 +7,8 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -19,14 +20,17 @@ from propersim_env.schema import read_json, sourced_values
 
 from . import trainers
 from .answer import SPEAK
-from .models import NOTE, Base, check_adapter, encode, end_token, need, render
+from .models import NOTE, WEIGHTS, Base, check_adapter, encode, end_token, need, need_installed, render
 from .pairs import Example, Pair
+from .tracking import check_tracker, tracked
 from .trainers import Row, StepHook, TrainingError
 
-__all__ = ["TrainReport", "TrainSettings", "TrainingError", "tokens_of", "train"]
+__all__ = ["TrainReport", "TrainSettings", "TrainingError", "check_out", "tokens_of", "train"]
 
 FILE = Path(__file__).with_name("training.json")
-PACKAGES = ("torch", "transformers", "trl", "peft")
+NOTED = ("torch", "transformers", "trl", "peft")
+"""Packages whose versions are noted beside an adapter."""
+ELSEWHERE = "choose another folder with --out, or replace it with --replace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ def _check(pairs: Sequence[Pair] | Sequence[Example], settings: TrainSettings, t
 def train(
     base: Base, pairs: Sequence[Pair] | Sequence[Example], out: Path, settings: TrainSettings | str = "embedded", *,
     adapter: Path | None = None, resume: bool = True, tracker: str = "none", tied: int = 0, progress: bool = False,
-    on_step: StepHook | None = None,
+    on_step: StepHook | None = None, replaces: bool = True,
 ) -> TrainReport:
     """Train an adapter.
 
@@ -195,22 +199,23 @@ def train(
         settings: How, or the name of a preset.
         adapter: Go on from this one (the reference stays the base without any adapter).
         resume: Go on from a checkpoint of the same training, if it was interrupted; nothing is done if it had ended.
-        tracker: ``"none"``, ``"wandb"`` or another that transformers knows.
+        tracker: ``"none"`` or ``"wandb"`` (see `tracking.tracked`).
         tied: Comparisons that were dropped before, for the report.
         progress: Show progress bars.
         on_step: Called with the number of the step and its loss.
+        replaces: Whether an adapter in `out` that was trained otherwise is replaced, or refused.
 
     Raises:
-        ValueError: Too few pairs, or an adapter of another base or rank.
-        TrainingError: The loss is not finite, or memory is too small.
+        ValueError: Too few pairs, an adapter of another base or rank, or a folder that is not to be replaced.
+        TrainingError: The loss is not finite, memory is too small, or the adapter cannot be written.
         ImportError: A package is missing.
     """
     settings = TrainSettings.preset(settings) if isinstance(settings, str) else settings
     _check(pairs, settings, tied)
     if adapter is not None:
         check_adapter(base, adapter)
-    for name in PACKAGES:
-        need(name, "training")
+    check_tracker(tracker)
+    need_installed()
     begun = time.perf_counter()
     rows = _counted(base, pairs, settings)
     key = _key(base, rows, settings, adapter)
@@ -218,24 +223,72 @@ def train(
     done = _done(out, key) if resume else None
     if done is not None:
         return done
+    check_out(out)
+    if not replaces and (out / NOTE).is_file():
+        raise ValueError(f"{out} holds an adapter that was trained on other pairs, or from another adapter: {ELSEWHERE}")
     part = out.with_name(out.name + ".part")
-    checkpoint = _checkpoint(part, key, resume)
-    with trainers.kept_as_it_was(base):
-        trainer = trainers.build(base, rows, settings, part, tracker, progress)
-        if adapter is not None:
-            trainers.start_from(trainer, adapter)
-        if settings.method == "dpo":
-            trainers.add_reference(trainer, rows, settings.micro_batch)
-        logs = trainers.run(trainer, settings, checkpoint, on_step)
-        resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-        measured = _measures(logs, settings)
-        tokens = settings.epochs * sum(len(row["prompt_ids"]) + len(ids) for row in rows for ids in _answers(row))
-        report = TrainReport(len(rows), len(pairs) - len(rows), tied, int(trainer.state.global_step), resumed, **measured,
-                             tokens=tokens, seconds=round(time.perf_counter() - begun, 3))
-        note = {"base": base.name, "fingerprint": base.fingerprint, "key": key, "settings": asdict(settings),
-                "report": asdict(report), "versions": {name: version(name) for name in PACKAGES}}
-        _save(trainer.model, base, out, part, note)
+    with explained(out), trainers.memory_explained(settings):
+        checkpoint = _checkpoint(part, key, resume)
+        about = {"base": base.name, "pairs": len(rows), "tied": tied, **asdict(settings)}
+        with trainers.kept_as_it_was(base), tracked(tracker, out.name, about):
+            trainer = trainers.build(base, rows, settings, part, tracker, progress)
+            if adapter is not None:
+                trainers.start_from(trainer, adapter)
+            if settings.method == "dpo":
+                trainers.add_reference(trainer, rows, settings.micro_batch)
+            logs = trainers.run(trainer, settings, checkpoint, on_step)
+            resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+            measured = _measures(logs, settings)
+            tokens = settings.epochs * sum(len(row["prompt_ids"]) + len(ids) for row in rows for ids in _answers(row))
+            report = TrainReport(len(rows), len(pairs) - len(rows), tied, int(trainer.state.global_step), resumed, **measured,
+                                 tokens=tokens, seconds=round(time.perf_counter() - begun, 3))
+            note = {"base": base.name, "fingerprint": base.fingerprint, "key": key, "settings": asdict(settings),
+                    "report": asdict(report), "versions": {name: version(name) for name in NOTED}}
+            _save(trainer.model, base, out, part, note)
     return report
+
+
+@contextmanager
+def explained(out: Path) -> Iterator[None]:
+    """Say what to do where a folder cannot be written.
+
+    Raises:
+        TrainingError: In place of the error of the system.
+    """
+    try:
+        yield
+    except (OSError, need("safetensors").SafetensorError) as error:
+        named = f"{error.strerror} ({error.filename})" if isinstance(error, OSError) and error.filename else str(error)
+        raise TrainingError(f"cannot write {out}: {named}; free some space or choose another folder with --out; what was there "
+                            "before is kept") from error
+
+
+def check_out(out: Path, base: str | None = None, settings: TrainSettings | None = None) -> None:
+    """See that an adapter can be put into a folder.
+
+    Args:
+        out: It is made if it is not there, and replaced if it holds an adapter.
+        base: Name of the base model; with settings, an adapter that was trained otherwise is refused.
+        settings: Of the training.
+
+    Raises:
+        TrainingError: It cannot be written.
+        ValueError: It holds something else than an adapter, or one that was trained otherwise.
+    """
+    if out.exists() and not (out.is_dir() and ((out / NOTE).is_file() or not any(out.iterdir()))):
+        raise ValueError(f"{out} is not empty and holds no adapter, so it is not replaced: choose another folder with --out")
+    with explained(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        probe = out.with_name(out.name + ".probe")
+        probe.write_bytes(b"x")
+        probe.unlink()
+    if base is None or settings is None or not (out / NOTE).is_file():
+        return
+    note = read_json(out / NOTE)
+    was, now = ({"base": b, **s} for b, s in ((note.get("base"), note.get("settings", {})), (base, asdict(settings))))
+    differ = [f"{name} {was.get(name)!r}, now {now[name]!r}" for name in now if was.get(name) != now[name]]
+    if differ:
+        raise ValueError(f"{out} holds an adapter that was trained otherwise ({'; '.join(differ)}): {ELSEWHERE}")
 
 
 def _measures(logs: Sequence[Mapping[str, float]], settings: TrainSettings) -> dict[str, Any]:
@@ -253,7 +306,7 @@ def _key(base: Base, rows: Sequence[Row], settings: TrainSettings, adapter: Path
     """What determines a training, as a hash: trainings with the same can go on from each other's checkpoints."""
     digest = hashlib.sha256(json.dumps([base.fingerprint, asdict(settings), rows]).encode())
     if adapter is not None:
-        digest.update((adapter / "adapter_model.safetensors").read_bytes())
+        digest.update((adapter / WEIGHTS).read_bytes())
     return digest.hexdigest()
 
 

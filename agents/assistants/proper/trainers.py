@@ -44,6 +44,25 @@ def kept_as_it_was(base: Base) -> Iterator[None]:
         np.random.set_state(states[1])  # noqa: NPY002
 
 
+@contextlib.contextmanager
+def memory_explained(settings: TrainSettings) -> Iterator[None]:
+    """Say what to change where memory is too small, on a GPU or not.
+
+    Raises:
+        TrainingError: In place of the error of torch or of Python.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        on_gpu = isinstance(error, need("torch").OutOfMemoryError)
+        if not (on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error)):
+            raise
+        raise TrainingError(
+            f"{'the GPU' if on_gpu else 'this machine'} has too little memory for this training: lower micro_batch "
+            f"({settings.micro_batch}) or longest_prompt ({settings.longest_prompt}), set gradient_checkpointing, load the "
+            "base in 4 bit, or choose a smaller model; what was trained before is kept") from error
+
+
 def build(
     base: Base, rows: Sequence[Row], settings: TrainSettings, folder: Path, tracker: str = "none", progress: bool = False
 ) -> Any:
@@ -166,9 +185,9 @@ def run(trainer: Any, settings: TrainSettings, checkpoint: Path | None, on_step:
         What was measured at every step.
 
     Raises:
-        TrainingError: The loss is not finite, or the GPU has too little memory.
+        TrainingError: The loss is not finite.
     """
-    torch, transformers = need("torch"), need("transformers")
+    transformers = need("transformers")
 
     class Watch(transformers.TrainerCallback):  # type: ignore[misc, name-defined]
         """Stops at a loss that is not finite, before a checkpoint is written of it."""
@@ -182,9 +201,5 @@ def run(trainer: Any, settings: TrainSettings, checkpoint: Path | None, on_step:
                 on_step(int(state.global_step), loss)
 
     trainer.add_callback(Watch())
-    try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(f"the GPU has too little memory: lower micro_batch ({settings.micro_batch}) or longest_prompt "
-                            f"({settings.longest_prompt}), set gradient_checkpointing, or load the base in 4 bit") from error
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return [logs for logs in trainer.state.log_history if "loss" in logs]
