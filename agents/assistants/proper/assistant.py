@@ -2,9 +2,9 @@
 
 A day: when the activity changes, the `Policy` writes a pool of texts, and memory adds texts that it would expect most of. At
 each decision memory says what each could earn now; where that may be enough, the policy is asked too, and what is worth saying
-is said. Texts of the pool are shown to the resident's judgement without being said (pairwise feedback, where the protocol allows
-it). At the first decision of the next day ratings become memory and preference pairs, pairs become an adapter, and the adapter
-takes over; how far to trust memory and model is fitted to the ratings as well.
+is said. Texts of the pool are shown to the resident's judgement without being said (pairwise feedback, where the protocol
+allows it). At the first decision of the next day ratings become memory and preference pairs, pairs become an adapter, and the
+adapter takes over; how far to trust memory and model is fitted to the ratings as well.
 """
 
 from __future__ import annotations
@@ -212,14 +212,15 @@ class ProPerAssistant:
         """Whether the pool must be written anew for this activity: texts are shown, or one may be worth saying."""
         if self._pool_for == (now.seen.action, now.seen.day):
             return False
-        return self._shows(now.seen.tick) or now.memory is None or self._worth(now.memory, MOST_CONTENT) > self._least(now.seen.tick)
+        tick = now.seen.tick
+        return self._shows(tick) or now.memory is None or self._worth(now.memory, MOST_CONTENT) > self._least(tick)
 
     def _shows(self, tick: int) -> bool:
         """Whether alternatives are shown at this tick; the same whatever was said before."""
         return bool(self.preset.alternatives and stream(self.seed, "shown", tick).random() < self.preset.show_share)
 
     def _fill(self, now: Situation, written: Sequence[Any]) -> None:
-        """Take texts written for this activity into the pool, and those of which memory expects most; malformed ones are counted."""
+        """Take texts written for this activity into the pool, and those of which memory expects most; count malformed ones."""
         self._pool_for = (now.seen.action, now.seen.day)
         texts = dict[str, None]()
         for one in written:
@@ -252,7 +253,7 @@ class ProPerAssistant:
             now.text, now.content = fresh[best], float(worth[best])
 
     def _worth(self, memory: float, content: float, log_odds: float | None = None) -> float:
-        """Utility expected of a text by memory and, if it was asked, by the model; else the most that the model could make of it."""
+        """Utility expected of a text by memory and, if asked, by the model; else the most that the model could make of it."""
         expectation = self.recall.expectation
         asked = self.learner.odds_range if log_odds is None else (log_odds,)
         return max(2 * expectation.welcome(memory, odds) + content - 2 for odds in asked) / 2

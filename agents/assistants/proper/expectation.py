@@ -22,17 +22,19 @@ from propersim_env.schema import read_json, sourced_values
 
 from .labels import Labels
 from .memory import TextEncoder
+from .regression import Floats, chance, fit, logit
 from .tallies import Instant, Judged, given_marks
 
 FILE = Path(__file__).with_name("expectation.json")
-Floats = NDArray[np.float64]
 
-CONTENT = ("constant", "topic now", "topic", "topic now at this hour", "topic at this hour", "like texts", "about the activity", "habit", "satiation", "repeated")
+CONTENT = ("constant", "topic now", "topic", "topic now at this hour", "topic at this hour", "like texts", "about the activity",
+           "habit", "satiation", "repeated")
 MANNER = ("constant", "tone", "like texts", "words")
 TIMING = ("constant", "moments", "hour", "activity", "begun", "lasting", "load", "tired")
 FREQUENCY = ("constant", "like dose", "very like dose", "gap", "load")
 WELCOME = ("constant", "memory", "model")
-FEATURES: Mapping[str, tuple[str, ...]] = {"preference": CONTENT, "timing": TIMING, "frequency": FREQUENCY, "communication": MANNER}
+FEATURES: Mapping[str, tuple[str, ...]] = {
+    "preference": CONTENT, "timing": TIMING, "frequency": FREQUENCY, "communication": MANNER}
 """Evidence for each mark, in the order of `propersim_env.messages.DIMENSIONS`."""
 
 
@@ -53,39 +55,6 @@ def prior(name: str) -> dict[str, Floats]:
         raise ValueError(f"unknown prior {name!r} of what memory expects: {near_matches(name, known)}")
     return {mark: np.array([float(known[name][mark].get(f, 0.0)) for f in names])
             for mark, names in ({**FEATURES, "welcome": WELCOME}).items()}
-
-
-def logit(p: Floats) -> Floats:
-    """Log-odds, of shares kept away from 0 and 1."""
-    p = np.clip(p, 0.01, 0.99)
-    return np.asarray(np.log(p / (1 - p)))
-
-
-def chance(log_odds: Floats) -> Floats:
-    """The probability of log-odds."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -30, 30))))
-
-
-def fit(features: Floats, given: Floats, counts: Floats, start: Floats, trust: float) -> Floats:
-    """Weights of a logistic regression, drawn towards `start`.
-
-    Args:
-        features: Shape (n, k).
-        given: 0 or 1, shape (n,).
-        counts: How much each row counts, shape (n,).
-        start: Weights that are right without evidence, shape (k,).
-        trust: In them: ridge penalty on the difference.
-    """
-    weights = start.copy()
-    for _ in range(12):  # Newton's method; a step below 1e-6 ends it
-        p = chance(features @ weights)
-        slope = features.T @ (counts * (p - given)) + trust * (weights - start)
-        curve = (features * (counts * p * (1 - p))[:, None]).T @ features + trust * np.eye(len(start))
-        step = np.linalg.solve(curve, slope)
-        weights = weights - np.clip(step, -2, 2)
-        if np.abs(step).max() < 1e-6:
-            break
-    return weights
 
 
 class _Rows:
@@ -145,7 +114,8 @@ class Expectation:
         prior_name: Where weights start.
     """
 
-    def __init__(self, labels: Labels, encoder: TextEncoder, half_life_days: float, by_dimension: bool, prior_name: str) -> None:
+    def __init__(self, labels: Labels, encoder: TextEncoder, half_life_days: float, by_dimension: bool,
+                 prior_name: str) -> None:
         self.labels, self.half_life_days, self.by_dimension = labels, half_life_days, by_dimension
         self.start = prior(prior_name)
         self.weights = dict(self.start)
@@ -249,7 +219,7 @@ class Expectation:
         return np.asarray(chance(content @ self.weights["preference"]) + chance(manner @ self.weights["communication"]))
 
     def _like_now(self, at: Instant) -> tuple[Floats, Floats, Floats]:
-        """For all ratings: how little they have aged, how like their activity is to this one, and how far apart on the clock."""
+        """For all ratings: how little they have aged, how like their activity is to this one, minutes apart on the clock."""
         if self._at != (at, self._rated.size):
             rated = self._rated.columns
             age = 0.5 ** np.maximum(0.0, (at.tick / TICKS_PER_DAY - rated[0]) / self.half_life_days)
@@ -269,14 +239,14 @@ class Expectation:
         stage = np.where(rated[3] == begun, 1.0, p["other_stage"])
         wide, hour = (np.exp(-0.5 * (apart / p[name]) ** 2) for name in ("minutes_wide", "minutes_narrow"))
         doing = p["any_activity"] + (1 - p["any_activity"]) * near ** p["activity_sharpness"]
-        shares = [_share(w, given[1], p["expected_timing"], p["doubt"])
-                  for w in (age * kind * stage * doing * wide, age * kind * hour, age * stage * near ** (2 * p["activity_sharpness"]))]
+        evidence = (age * kind * stage * doing * wide, age * kind * hour, age * stage * near ** (2 * p["activity_sharpness"]))
+        shares = [_share(weights, given[1], p["expected_timing"], p["doubt"]) for weights in evidence]
         tired = self._tired(at.tick)
         timing = np.array([1.0, *shares, begun, min(at.lasting, 120.0) / 60, at.load, tired])
         gap = _log_gap(at.gap)
         d_gap, d_load = rated[4] - gap, rated[5] - at.load
-        felt = [_share(age * np.exp(-0.5 * ((d_gap / a) ** 2 + (d_load / b) ** 2)), given[2], p["expected_frequency"], p["doubt"])
-                for a, b in (p["dose_wide"], p["dose_narrow"])]
+        alike = (age * np.exp(-0.5 * ((d_gap / a) ** 2 + (d_load / b) ** 2)) for a, b in (p["dose_wide"], p["dose_narrow"]))
+        felt = [_share(weights, given[2], p["expected_frequency"], p["doubt"]) for weights in alike]
         return timing, np.array([1.0, *felt, gap, at.load])
 
     def _tired(self, tick: int) -> float:
@@ -299,7 +269,7 @@ class Expectation:
         likely = p["expected_preference"]
         kind = np.where(rated[2] == _clock(at)[1], 1.0, p["other_kind_of_day"])
         now, ever, both, hour = (_by_label(known[:, self._topics], rows[:, self._topics], of_text, weights, wanted, likely)
-                           for weights in (here, age, here * then * kind, then))
+                                 for weights in (here, age, here * then * kind, then))
         like = np.clip(rows[:, self._embedded] @ known[:, self._embedded].T, 0, 1) ** p["text_sharpness"]
         about = rows[:, self._embedded] @ self.actions.rows[self.actions(at.action)]
         constant = np.ones(len(ids))
@@ -350,7 +320,8 @@ def _by_label(
         known: Shares of labels of all known texts, shape (known, labels).
         rows: Those of the texts asked about, shape (texts, labels).
         of_text: Which known text each record is of.
-        weights, given: Of records.
+        weights: Of records.
+        given: Whether each got the mark, 0 or 1.
         expected: Share of the mark without records.
     """
     doubt = numbers()["doubt_topic"]

@@ -274,7 +274,7 @@ class Policy:
             seeds: One for each prompt: what is sampled for a resident does not depend on who else is in the batch (up to
                 rounding of the model's arithmetic).
             temperature: Of sampling words, above 0.
-            plan_temperature: Of sampling the plan before them, for models that plan: what to talk about may vary more than words.
+            plan_temperature: Of sampling the plan before them, for models that plan: what they are about may vary more.
         """
         heat = (temperature, plan_temperature if self.plan else temperature)
         result: list[list[Written]] = [[] for _ in prompts]

@@ -86,7 +86,8 @@ class Recall:
         self.remembers = ("none", "A", "AS", "ASC", "ASCR").index(level)
         self.memory = Memory(self.encoder, self.settings.retrieval, "A")
         self.tallies = Tallies(len(self.names), len(self.tone_names), self.settings.half_life_days, level == "ASCR")
-        self.expectation = Expectation(self.labels, self.encoder, self.settings.half_life_days, level == "ASCR", self.settings.prior)
+        self.expectation = Expectation(self.labels, self.encoder, self.settings.half_life_days, level == "ASCR",
+                                       self.settings.prior)
         self.judged: list[Judged] = []
         self.said: list[tuple[int, str]] = []
         self._waiting: Instant | None = None
@@ -129,7 +130,7 @@ class Recall:
         return Instant(seen.tick, seen.action, minutes_since(seen.tick, self._since), gap, load_of(seen.tick, self.said))
 
     def learn(self, judged: Sequence[Judged], night: bool = False) -> None:
-        """Take in ratings, of texts that were said or only considered, in the order of time; at night weigh the evidence anew."""
+        """Take in ratings, of texts said or only considered, in the order of time; at night weigh the evidence anew."""
         if not judged:
             return
         if self.remembers >= 3:
