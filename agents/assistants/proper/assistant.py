@@ -165,7 +165,8 @@ class ProPerAssistant:
                 if other["text"]:
                     considered.append(Judged(instant, other["text"], other["marks"], False))
             moments.append(Moment(event["tick"], messages, tuple(options), memory))
-        self.recall.learn(considered if self.preset.remember_considered else [], night=True)
+        self.recall.learn(considered if self.preset.remember_considered else [])
+        self.recall.night()
         if not self.preset.shuffle:
             self.recall.told(reasons_of(events))
         self._prompts = {}

@@ -8,6 +8,7 @@ each mark says how far to trust which evidence. It is fitted every night to this
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -33,9 +34,18 @@ MANNER = ("constant", "tone", "like texts", "words")
 TIMING = ("constant", "moments", "hour", "activity", "begun", "lasting", "load", "tired")
 FREQUENCY = ("constant", "like dose", "very like dose", "gap", "load")
 WELCOME = ("constant", "memory", "model")
+AGAINST = {"habit", "satiation", "repeated", "load", "tired"}
+"""Evidence that can only speak against a text."""
+EITHER = {"constant", "begun", "lasting", "words"}
+"""Evidence that may speak for one resident's texts and against another's."""
 FEATURES: Mapping[str, tuple[str, ...]] = {
     "preference": CONTENT, "timing": TIMING, "frequency": FREQUENCY, "communication": MANNER}
 """Evidence for each mark, in the order of `propersim_env.messages.DIMENSIONS`."""
+
+
+def signs(names: Sequence[str]) -> Floats:
+    """Which sign the weight of each piece of evidence may have: -1, 1, or 0 for either."""
+    return np.array([0.0 if name in EITHER else -1.0 if name in AGAINST else 1.0 for name in names])
 
 
 @lru_cache(maxsize=1)
@@ -44,17 +54,36 @@ def numbers() -> dict[str, Any]:
     return sourced_values(read_json(FILE), str(FILE))
 
 
-def prior(name: str) -> dict[str, Floats]:
-    """Weights before this resident rated anything, by mark.
+@dataclass(frozen=True)
+class Prior:
+    """What is believed of evidence before this resident rated anything.
+
+    Attributes:
+        weights: Of the evidence for each mark and for decisions (`WELCOME`), in its order.
+        trust: In the weights of each mark: penalty on going away from them, in ratings' worth (see `regression.fit`).
+    """
+
+    weights: Mapping[str, Floats]
+    trust: Mapping[str, float]
+
+
+def prior(name: str) -> Prior:
+    """A prior of ``expectation.json`` by name, or of another file (``*.json``) that has the same form.
 
     Raises:
-        ValueError: No such prior.
+        ValueError: No such prior, or it weighs evidence that is not known.
     """
-    known = numbers()["priors"]
+    known: dict[str, Any] = numbers()["priors"]
+    if name.endswith(".json"):
+        known = {name: read_json(Path(name))}
     if name not in known:
         raise ValueError(f"unknown prior {name!r} of what memory expects: {near_matches(name, known)}")
-    return {mark: np.array([float(known[name][mark].get(f, 0.0)) for f in names])
-            for mark, names in ({**FEATURES, "welcome": WELCOME}).items()}
+    names, given = {**FEATURES, "welcome": WELCOME}, known[name]
+    for mark, values in given["weights"].items():
+        if strange := set(values) - set(names.get(mark, ())):
+            raise ValueError(f"prior {name!r}: nothing called {min(strange)!r} is known as evidence for {mark!r}")
+    return Prior({mark: np.array([float(given["weights"].get(mark, {}).get(f, 0.0)) for f in names[mark]]) for mark in names},
+                 {mark: float(given["trust"][mark]) for mark in names})
 
 
 class _Rows:
@@ -65,9 +94,14 @@ class _Rows:
 
     def add(self, *values: float) -> None:
         if self.size == self._data.shape[1]:
-            self._data = np.concatenate([self._data, np.zeros_like(self._data)], axis=1)
+            self._data = np.concatenate([self._data, np.zeros((len(self._data), max(256, self.size)))], axis=1)
         self._data[:, self.size] = values
         self.size += 1
+
+    def keep_last(self, n: int) -> None:
+        """Forget all but the last n records."""
+        if self.size > n:
+            self._data, self.size = self._data[:, self.size - n : self.size].copy(), n
 
     @property
     def columns(self) -> Floats:
@@ -111,23 +145,23 @@ class Expectation:
         half_life_days: What was learnt counts half after this time.
         by_dimension: Whether marks are known (level ASCR) or ratings only (ASC): then all four marks are said to be given
             where the rating is 3 or 4, and none elsewhere.
-        prior_name: Where weights start.
+        prior_name: Where weights start (see `prior`).
     """
 
     def __init__(self, labels: Labels, encoder: TextEncoder, half_life_days: float, by_dimension: bool,
                  prior_name: str) -> None:
         self.labels, self.half_life_days, self.by_dimension = labels, half_life_days, by_dimension
-        self.start = prior(prior_name)
-        self.weights = dict(self.start)
+        self.prior = prior(prior_name)
+        self.weights = dict(self.prior.weights)
         self.encoder = encoder
         self.actions = _Table(lambda action: encoder.encode([action])[0])
         self.texts = _Table(self._row)
         self._topics = slice(0, len(labels.setting.topics))
         self._tones = slice(self._topics.stop, self._topics.stop + len(labels.setting.tones))
         self._embedded = slice(self._tones.stop, None)
-        self._rated = _Rows(12)  # day, minute, weekend, begun, log gap, load, action, text, and the four marks
+        self._rated = _Rows(12)  # day, minute, weekend, begun, log gap, log load, action, text, and the four marks
         self._said = _Rows(4)  # tick, text, whether it was wanted, marks that were not given
-        self._kept: dict[str, list[tuple[int, Floats, float]]] = {mark: [] for mark in FEATURES}
+        self._kept = {mark: _Rows(len(names) + 2) for mark, names in FEATURES.items()}  # day, whether given, and the evidence
         self._at: tuple[Instant, int] | None = None
         self._likeness: tuple[Floats, Floats, Floats] = (np.zeros(0), np.zeros(0), np.zeros(0))
 
@@ -158,7 +192,7 @@ class Expectation:
                 self._keep(instant, list(group))
         for one in judged:
             at, given = one.instant, given_marks(one.marks, self.by_dimension)
-            self._rated.add(at.tick // TICKS_PER_DAY, *_clock(at), _log_gap(at.gap), at.load, self.actions(at.action),
+            self._rated.add(at.tick // TICKS_PER_DAY, *_clock(at), _log_gap(at.gap), np.log1p(at.load), self.actions(at.action),
                             self.texts(one.text), *given)
             if one.delivered:
                 self._tell(at.tick, given)
@@ -179,24 +213,31 @@ class Expectation:
             given = given_marks(one.marks, self.by_dimension)
             rows = (content[k], timing, frequency, manner[k])
             for mark, row, value in zip(FEATURES, rows, given.tolist(), strict=True):
-                self._kept[mark].append((day, row, value))
+                self._kept[mark].add(day, value, *row)
 
     def night(self, today: int) -> None:
         """Fit the weights to the ratings so far."""
         p = numbers()
         for mark, kept in self._kept.items():
-            if len(kept) < p["fewest_fitted"]:
+            if kept.size < p["fewest_fitted"]:
                 continue
-            kept[:] = kept[-p["most_fitted"] :]
-            days, rows, given = (np.array(column) for column in zip(*kept, strict=True))
-            counts = 0.5 ** ((today - days) / self.half_life_days)
-            self.weights[mark] = fit(rows, given, counts, self.start[mark], p["trust"])
+            kept.keep_last(p["most_fitted"])
+            days, rows, given = self.evidence(mark)
+            per_day = np.bincount(days)[days]
+            counts = 0.5 ** ((today - days) / self.half_life_days) * np.minimum(1.0, p["fitted_a_day"] / per_day)
+            start, trust = self.prior.weights[mark], self.prior.trust[mark]
+            self.weights[mark] = fit(rows, given, counts, start, trust, signs(FEATURES[mark]))
+
+    def evidence(self, mark: str) -> tuple[NDArray[np.intp], Floats, Floats]:
+        """What was held against ratings: days, evidence of shape (ratings, features), and whether the mark was given."""
+        days, given, *rows = self._kept[mark].columns
+        return days.astype(np.intp), np.stack(rows, axis=1), given
 
     def fit_welcome(self, log_odds: Sequence[float], memory: Sequence[float], welcome: Sequence[bool]) -> None:
         """Weigh the language model's log-odds of speaking against memory's, on moments whose answers are known."""
         rows = np.stack([np.ones(len(memory)), np.array(memory), np.array(log_odds) / numbers()["odds_scale"]], axis=1)
-        self.weights["welcome"] = fit(rows, np.array(welcome, float), np.ones(len(rows)), self.start["welcome"],
-                                      numbers()["trust_welcome"])
+        self.weights["welcome"] = fit(rows, np.array(welcome, float), np.ones(len(rows)), self.prior.weights["welcome"],
+                                      self.prior.trust["welcome"], signs(WELCOME))
 
     def moment_marks(self, at: Instant) -> tuple[float, float]:
         """Probabilities of the marks for timing and for frequency of a text at this moment, by memory alone."""
@@ -240,22 +281,24 @@ class Expectation:
         wide, hour = (np.exp(-0.5 * (apart / p[name]) ** 2) for name in ("minutes_wide", "minutes_narrow"))
         doing = p["any_activity"] + (1 - p["any_activity"]) * near ** p["activity_sharpness"]
         evidence = (age * kind * stage * doing * wide, age * kind * hour, age * stage * near ** (2 * p["activity_sharpness"]))
-        shares = [_share(weights, given[1], p["expected_timing"], p["doubt"]) for weights in evidence]
+        days = rated[0].astype(int)
+        shares = [_share(weights, days, given[1], p["expected_timing"]) for weights in evidence]
         tired = self._tired(at.tick)
-        timing = np.array([1.0, *shares, begun, min(at.lasting, 120.0) / 60, at.load, tired])
-        gap = _log_gap(at.gap)
-        d_gap, d_load = rated[4] - gap, rated[5] - at.load
+        gap, load = _log_gap(at.gap), np.log1p(at.load)
+        timing = np.array([1.0, *shares, begun, min(at.lasting, 120.0) / 60, load, tired])
+        d_gap, d_load = rated[4] - gap, rated[5] - load
         alike = (age * np.exp(-0.5 * ((d_gap / a) ** 2 + (d_load / b) ** 2)) for a, b in (p["dose_wide"], p["dose_narrow"]))
-        felt = [_share(weights, given[2], p["expected_frequency"], p["doubt"]) for weights in alike]
-        return timing, np.array([1.0, *felt, gap, at.load])
+        felt = [_share(weights, days, given[2], p["expected_frequency"]) for weights in alike]
+        return timing, np.array([1.0, *felt, gap, load])
 
     def _tired(self, tick: int) -> float:
-        """Marks lately not given for what was said, each fading."""
+        """Marks lately not given for what was said, each fading; on a logarithmic scale."""
         said = self._said.columns
         if not self._said.size:
             return 0.0
         hours = (tick - said[0]) / TICKS_PER_HOUR
-        return float((said[3] * np.where(hours > 0, np.exp(-np.maximum(hours, 0) / numbers()["tired_hours"]), 0)).sum())
+        fading = np.where(hours > 0, np.exp(-np.maximum(hours, 0) / numbers()["tired_hours"]), 0.0)
+        return float(np.log1p(said[3] @ fading))
 
     def _text_features(self, at: Instant, texts: Sequence[str]) -> tuple[Floats, Floats]:
         """Evidence for preference and for communication: shapes (texts, features), in the order of `CONTENT` and `MANNER`."""
@@ -306,9 +349,15 @@ def _log_gap(minutes: float) -> float:
     return float(np.log2((longest if minutes < 0 else min(max(minutes, 2.5), longest)) / 60))
 
 
-def _share(weights: Floats, given: Floats, expected: float, doubt: float) -> float:
-    """Log-odds of a mark by weighed records, with `doubt` records' worth of what is expected without any."""
-    return float(logit(np.array((weights @ given + expected * doubt) / (weights.sum() + doubt))))
+def _share(weights: Floats, days: NDArray[np.intp], given: Floats, expected: float) -> float:
+    """Log-odds of a mark by weighed records, with `doubt` records' worth of what is expected without any.
+
+    However many ratings there are of one day, they tell of one day: together they count as `most_a_day` records at most.
+    """
+    p = numbers()
+    every, good = np.bincount(days, weights), np.bincount(days, weights * given)
+    counts = 1 / (1 + every / p["most_a_day"])
+    return float(logit(np.array((good @ counts + expected * p["doubt"]) / (every @ counts + p["doubt"]))))
 
 
 def _by_label(

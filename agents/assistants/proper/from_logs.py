@@ -16,7 +16,7 @@ from .tallies import Judged
 
 
 def moments_of(episode: Episode, settings: RecallSettings, setting: str | None = None, count: Count | None = None,
-               complete: Complete | None = None) -> Iterator[Moment]:
+               complete: Complete | None = None, recall: Recall | None = None) -> Iterator[Moment]:
     """The rated moments of a log, each with the prompt that ProPerAssistant would have had there.
 
     Whatever assistant wrote the log: what it said and what it had rated becomes memory and pairs. Moments at which nothing but
@@ -28,11 +28,12 @@ def moments_of(episode: Episode, settings: RecallSettings, setting: str | None =
         setting: Where the persona lives; by default as the log says.
         count: As for `Recall`, where the settings have a budget of tokens.
         complete: As for `Recall`, where the settings have summaries by a model.
+        recall: A memory of nobody yet, of these settings, for who wants to know what is in it at the end; made if None.
 
     Raises:
         LogError: The log is of another version of rubric or persona, or was edited.
     """
-    recall = Recall(settings, setting or episode.begin["setting"], count=count, complete=complete)
+    recall = recall or Recall(settings, setting or episode.begin["setting"], count=count, complete=complete)
     feedback = Feedback.parse(episode.begin.get("feedback", "full"))
     seed, persona = episode.begin["seed"], episode.begin["persona"]["id"]
     considered: list[Judged] = []
@@ -41,7 +42,8 @@ def moments_of(episode: Episode, settings: RecallSettings, setting: str | None =
     for observation, decision in observations(episode, setting):
         seen = read_observation(observation)
         if seen.day > day:
-            recall.learn(considered, night=True)
+            recall.learn(considered)
+            recall.night()
             recall.told(reasons)
             considered, reasons, day = [], {}, seen.day
         recall.see(seen)
@@ -53,7 +55,9 @@ def moments_of(episode: Episode, settings: RecallSettings, setting: str | None =
             if text:
                 considered.append(Judged(recall.instant(seen), text, of_other, False))
         if any(option.text for option in options):
-            yield Moment(seen.tick, recall.messages(seen), tuple(options))
+            known = recall.expectation.count > 0
+            memory = recall.expectation.moment(recall.instant(seen)) if known else None
+            yield Moment(seen.tick, recall.messages(seen), tuple(options), memory)
         if decision.text:
             recall.spoke(seen, decision.text)
             if marks is not None and decision.event is not None:

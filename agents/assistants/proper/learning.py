@@ -24,6 +24,9 @@ SHOWN = ("kept", "too_long", "tied", "steps", "first_loss", "last_loss", "accura
 CALIBRATION_DAYS, CALIBRATION_MOMENTS = 3, 48
 """Days, and moments of each, on which it is chosen how to decide (assumption: enough of them, and not too old)."""
 
+MOST_ODDS = 20.0
+"""Log-odds of speaking that no model exceeds by much, where its own are not known yet."""
+
 
 def best_bias(log_odds: Sequence[float], welcome: Sequence[bool], price: float, least_share: float) -> float:
     """What to add to log-odds so that speaking above 0 gains most on moments whose answers are known.
@@ -72,7 +75,7 @@ class Learner:
         self.trained = bool(preset.adapter)
         self.bias = preset.bias
         self.nights = 0
-        self.odds_range = (0.0, 0.0)
+        self.odds_range = (-MOST_ODDS, MOST_ODDS)
         self._known: dict[int, list[Moment]] = {}
         self.ability = Ability()
         self.current: Path | None = Path(preset.adapter) if preset.adapter else None

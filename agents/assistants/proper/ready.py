@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .expectation import prior
 from .models import PACKAGES, check_adapter, need_installed, place_of, read_adapter
 from .pairs import Replay, Scheme
 from .policy import Policy, shared_policy
@@ -23,6 +24,7 @@ def policy_for(preset: Preset) -> Policy:
         TrainSettings.preset(preset.training, method=preset.method)
         Scheme.preset(preset.scheme)
         Replay.preset(preset.replay)
+    prior(preset.recall.prior)
     need_installed(PACKAGES if preset.train or preset.adapter else PACKAGES[:2], "ProPerAssistant")
     place_of(preset.base)
     if preset.adapter:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from propersim_env.agents.users.simulated.encoder import Encoder
-from propersim_env.clock import TICKS_PER_DAY, date_of, time_text
+from propersim_env.clock import date_of, time_text
 from propersim_env.observation import Observation
 from propersim_env.schema import read_json, sourced_values
 
@@ -91,13 +91,14 @@ class Recall:
         self.judged: list[Judged] = []
         self.said: list[tuple[int, str]] = []
         self._waiting: Instant | None = None
-        self._action, self._since = "", 0
+        self._action, self._since, self._day = "", 0, 0
         self._profile = ""
         self._here: tuple[str, int, str] = ("", HIDDEN, "")
         self.chronicle = chronicle_of(self.settings, self.encoder, count, complete)
 
     def see(self, seen: Observation) -> None:
         """Take in an observation, and the rating in it of what was said last."""
+        self._day = seen.day
         if self.chronicle:
             self.chronicle.see(seen)
         if seen.action != self._action:
@@ -129,14 +130,17 @@ class Recall:
         gap = minutes_since(seen.tick, self.said[-1][0] if self.said else None)
         return Instant(seen.tick, seen.action, minutes_since(seen.tick, self._since), gap, load_of(seen.tick, self.said))
 
-    def learn(self, judged: Sequence[Judged], night: bool = False) -> None:
-        """Take in ratings, of texts said or only considered, in the order of time; at night weigh the evidence anew."""
+    def night(self) -> None:
+        """Weigh evidence anew by all ratings so far (see `Expectation.night`)."""
+        if self.remembers >= 3:
+            self.expectation.night(self._day)
+
+    def learn(self, judged: Sequence[Judged]) -> None:
+        """Take in ratings, of texts said or only considered, in the order of time."""
         if not judged:
             return
         if self.remembers >= 3:
             self.expectation.learn(judged)
-            if night:
-                self.expectation.night(judged[-1].instant.tick // TICKS_PER_DAY)
         for one in judged:
             self.tallies.add(one, *self.labels.read(one.text))
         last = self.memory.records[-1].tick if self.memory.records else 0

@@ -24,7 +24,7 @@ def chance(log_odds: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -30, 30))))
 
 
-def fit(features: Floats, given: Floats, counts: Floats, start: Floats, trust: float) -> Floats:
+def fit(features: Floats, given: Floats, counts: Floats, start: Floats, trust: float, signs: Floats | None = None) -> Floats:
     """Weights of a logistic regression, drawn towards `start`.
 
     Args:
@@ -33,14 +33,19 @@ def fit(features: Floats, given: Floats, counts: Floats, start: Floats, trust: f
         counts: How much each row counts, shape (n,).
         start: Weights that are right without evidence, shape (k,).
         trust: In them: ridge penalty on the difference.
+        signs: 1 or -1 where a weight may not have the other sign, 0 where it is free; shape (k,).
     """
-    weights = start.copy()
-    for _ in range(12):  # Newton's method; a step below 1e-6 ends it
+    weights, signs = start.copy(), np.zeros(len(start)) if signs is None else signs
+    for _ in range(20):  # Newton's method; a step below 1e-6 ends it
         p = chance(features @ weights)
         slope = features.T @ (counts * (p - given)) + trust * (weights - start)
         curve = (features * (counts * p * (1 - p))[:, None]).T @ features + trust * np.eye(len(start))
-        step = np.linalg.solve(curve, slope)
-        weights = weights - np.clip(step, -2, 2)
-        if np.abs(step).max() < 1e-6:
+        free = (signs == 0) | (weights != 0) | (slope * signs < 0)  # what would cross zero stays there
+        step = np.zeros(len(start))
+        step[free] = np.linalg.solve(curve[np.ix_(free, free)], slope[free])
+        after = weights - np.clip(step, -2, 2)
+        after[after * signs < 0] = 0.0
+        moved, weights = np.abs(after - weights).max(), after
+        if moved < 1e-6:
             break
     return weights

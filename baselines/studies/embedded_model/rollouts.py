@@ -28,8 +28,8 @@ RATES = (2, 5, 10, 20)
 """Texts a day of the days that speak at random."""
 KNOWING_DAYS = 0.6
 """Share of days, after the first, of the assistant that knows the resident."""
-SHARES_SHOWN = (0.15, 0.3, 0.5, 0.5)
-"""Share of moments at which a text is rated without being said; one of these for each resident."""
+SHARES_SHOWN, SHOWN = (0.2, 1.0, 1.0, 1.0), 2
+"""Share of moments at which texts are rated without being said, one of these for each resident; and how many texts."""
 SAMPLED, SAMPLED_SPOKEN = 0.12, 0.5
 """Share of silent moments, and of those at which something was said, that become samples."""
 CANDIDATES = 4
@@ -62,7 +62,7 @@ class _Days:
         self.rng = random.Random(population * 1_000_003 + index)
         self.texts, self.by_topic = _catalogue(self.setting)
         self.persona, self.seed = sample_persona(population, index, self.setting), index
-        self.recall = Recall(preset("cold").recall, setting)
+        self.recall = Recall(preset("amortised").recall, setting)
         self.users = SimulatedUsers(1)
         self.knowing = ExpectedOracle()
         self.knowing.reset(index)
@@ -105,13 +105,15 @@ class _Days:
         while machine.active.any():
             seen = read_observation(machine.observation(0))
             if seen.day > day:
-                recall.learn(considered, night=True)
+                recall.learn(considered)
+                recall.night()
                 considered, day = [], seen.day
             recall.see(seen)
             said = self.decide(seen)
             if rng.random() < self.share:
-                text = self.text()
-                considered.append(Judged(recall.instant(seen), text, users.rate(0, text).marks, False))
+                at = recall.instant(seen)
+                for text in dict.fromkeys(self.text() for _ in range(SHOWN)):
+                    considered.append(Judged(at, text, users.rate(0, text).marks, False))
             if rng.random() < (SAMPLED_SPOKEN if said else SAMPLED):
                 texts = dict.fromkeys([*(self.text() for _ in range(CANDIDATES)), *([said] if said else [])])
                 rated = tuple((text, users.rate(0, text).marks) for text in texts)
