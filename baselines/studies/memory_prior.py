@@ -137,6 +137,11 @@ def _named(mark: str, weights: Floats) -> dict[str, float]:
     return {name: round(weight, 3) for name, weight in zip(NAMES[mark], weights.tolist(), strict=True)}
 
 
+def _learns(episode: Episode) -> bool:
+    """Whether texts were rated without being said, as ProPerAssistant has them rated; an oracle's texts are all good ones."""
+    return any(event["event"] == "rated" for event in episode.events)
+
+
 def main() -> None:
     """Read arguments and study."""
     parser = argparse.ArgumentParser(prog="python -m propersim_env.baselines.studies.memory_prior", description=__doc__,
@@ -147,7 +152,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.out.suffix != ".json":
         parser.error(f"--out {options.out}: name a .json file")
-    logs = [one for folder in options.runs for one in episodes(folder) if isinstance(one, Episode)]
+    logs = [one for folder in options.runs for one in episodes(folder) if isinstance(one, Episode) and _learns(one)]
     if len({e.begin["persona"]["id"] for e in logs}) < 3:
         parser.error(f"{len(logs)} finished episodes of fewer than three personas: fitting needs some, checking others")
     Console().print(study(logs, preset(options.preset), options.out))

@@ -59,6 +59,8 @@ def read_text(words: str, ended: bool = True) -> Answer:
         return Answer("", f"longer than {LONGEST} characters")
     if "\n" in text or _TEMPLATE_MARK.search(text):
         return Answer("", "more than one line, or marks of a chat template")
+    if SPEAK in text:
+        return Answer("", f"says {SPEAK} again")
     if not any(c.isalpha() for c in text):
         return Answer("", "no words")
     return Answer(text)

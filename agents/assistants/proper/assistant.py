@@ -225,9 +225,10 @@ class ProPerAssistant:
         self._pool_for = (now.seen.action, now.seen.day)
         texts = dict[str, None]()
         for one in written:
-            if one.answer.malformed:
-                kinds = self.today.malformed
-                kinds[one.answer.malformed] = kinds.get(one.answer.malformed, 0) + 1
+            unsure = one.log_probability < self.preset.least_log_probability * one.tokens
+            wrong = one.answer.malformed or ("unsure of its words" if unsure else "")
+            if wrong:
+                self.today.malformed[wrong] = self.today.malformed.get(wrong, 0) + 1
             else:
                 texts[one.answer.text] = None
         self._written.update(texts)

@@ -7,11 +7,12 @@ what it chose. The plan is never said. Models made for it carry ``"propersim_pla
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from .labels import Labels, main
 
-PLAN_TOKENS = 5
-"""Tokens of a plan: names of topics and tones are one each."""
+TOPIC_TOKEN = 1
+"""Which token of a plan names the topic."""
 _PLAN = re.compile(r"^\s*\([a-z ,'&-]+\)\s*")
 
 
@@ -26,6 +27,18 @@ class Plan:
         self.labels = labels
         self.topics = [t.name.lower() for t in labels.setting.topics]
         self.tones = [t.name.lower() for t in labels.setting.tones]
+
+    def tokens(self, tokenizer: Any) -> list[list[int]]:
+        """Which tokens may stand at each place of a plan: names of topics and tones are one each.
+
+        Raises:
+            ValueError: The tokenizer was not made for such plans.
+        """
+        plans = [tokenizer.encode(f" ({topic}, {tone})", add_special_tokens=False)
+                 for topic in self.topics for tone in self.tones]
+        if {len(plan) for plan in plans} != {5}:
+            raise ValueError("the model is said to plan (propersim_plan), but names of topics and tones are not one token each")
+        return [sorted(set(place)) for place in zip(*plans, strict=True)]
 
     def spell(self, text: str) -> str:
         """A text with its plan before it."""

@@ -20,7 +20,7 @@ from propersim_env.agents.users.simulated.encoder import Encoder
 
 from .answer import SILENT, SPEAK, Answer, read_text
 from .labels import labels_of
-from .plan import PLAN_TOKENS, Plan, without_plan
+from .plan import TOPIC_TOKEN, Plan, without_plan
 from .prefill import Prefill, Prefilled
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ NO_ADAPTER = "__base__"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A sampled text, its log-probability, and the number of tokens it took."""
+    """A sampled text, the log-probability of its words, and the number of tokens that it and its plan took."""
 
     answer: Answer
     log_probability: float
@@ -66,6 +66,7 @@ class Policy:
         plans = bool(getattr(base.model.config, "propersim_plan", False))
         self.plan = Plan(labels_of(setting, Encoder.load())) if plans else None
         tokenizer = base.tokenizer
+        self._places = self.plan.tokens(tokenizer) if self.plan else []
         self._choices = [tokenizer.encode(answer, add_special_tokens=False) for answer in (SILENT, SPEAK)]
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         self.tokens_read = self.tokens_written = 0
@@ -274,7 +275,7 @@ class Policy:
             seeds: One for each prompt: what is sampled for a resident does not depend on who else is in the batch (up to
                 rounding of the model's arithmetic).
             temperature: Of sampling words, above 0.
-            plan_temperature: Of sampling the plan before them, for models that plan: what they are about may vary more.
+            plan_temperature: Of sampling what they are about, for models that plan: topics may vary more than words.
         """
         heat = (temperature, plan_temperature if self.plan else temperature)
         result: list[list[Written]] = [[] for _ in prompts]
@@ -297,14 +298,17 @@ class Policy:
     def _write(self, rows: list[list[int]], names: Sequence[str], n: int, seeds: Sequence[int],
                heat: tuple[float, float]) -> list[list[Written]]:
         end = self.base.tokenizer.eos_token_id
-        read = [self._read(t, end, p) for t, p in self._generate(rows, names, n, seeds, heat, self.most_tokens)]
+        places = self._places
+        read = [self._read(t, end, p) for t, p in self._generate(rows, names, n, seeds, heat, self.most_tokens, places)]
         return [read[i : i + n] for i in range(0, len(read), n)]
 
     def _generate(self, rows: list[list[int]], names: Sequence[str], n: int, seeds: Sequence[int],
-                  heat: tuple[float, float], most_tokens: int) -> list[tuple[list[int], float]]:
-        """Tokens of n completions of each row, and their log-probabilities.
+                  heat: tuple[float, float], most_tokens: int,
+                  places: Sequence[Sequence[int]] = ()) -> list[tuple[list[int], float]]:
+        """Tokens of n completions of each row, and log-probabilities of what follows the plan.
 
-        The temperatures are those of all tokens, and of the first `PLAN_TOKENS`; 0 takes the likeliest token.
+        The temperatures are those of words and of topics; 0 takes the likeliest token. Completions begin with a plan, one of
+        these tokens at each of its places.
         """
         import torch
 
@@ -318,7 +322,9 @@ class Policy:
         tokens: list[list[int]] = [[] for _ in spread]
         total, running = [0.0] * len(spread), [True] * len(spread)
         for k in range(most_tokens):
-            log_p, temperature = torch.log_softmax(logits, -1), heat[k < PLAN_TOKENS]
+            log_p, temperature = torch.log_softmax(logits, -1), heat[bool(places) and k == TOPIC_TOKEN]
+            if k < len(places):
+                logits = torch.full_like(logits, -torch.inf).index_copy_(1, at := torch.tensor(places[k]), logits[:, at])
             if temperature:
                 weights = torch.softmax(logits / temperature, -1)
                 chosen = torch.cat([torch.multinomial(weights[i * n : (i + 1) * n], 1, generator=g)
@@ -327,7 +333,7 @@ class Policy:
                 chosen = logits.argmax(-1, keepdim=True)
             for i, token in enumerate(chosen[:, 0].tolist()):
                 if running[i]:
-                    total[i] += float(log_p[i, token])
+                    total[i] += float(log_p[i, token]) * (k >= len(places))
                     tokens[i].append(token)
                     running[i] = token != end
             if not any(running):

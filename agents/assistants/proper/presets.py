@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
@@ -39,6 +40,7 @@ class Preset:
         remembered: Texts written before that join them, those that memory expects most of.
         temperature: Of writing.
         plan_temperature: Of choosing what to write about, for models that plan (see `plan.Plan`).
+        least_log_probability: Texts are malformed of whose words the model was less sure: mean of a token's natural logarithm.
         no_repeat_days: Days in which the same text is not said again.
         rank_by_memory: Whether the text of the pool is said that memory expects most of, not the first.
         calibrate: Whether it is chosen anew every night how to decide, on moments of the last days whose answers are known: the
@@ -76,6 +78,7 @@ class Preset:
     remembered: int = 12
     temperature: float = 1.0
     plan_temperature: float = 1.0
+    least_log_probability: float = -math.inf
     no_repeat_days: float = 7.0
     rank_by_memory: bool = True
     calibrate: bool = True

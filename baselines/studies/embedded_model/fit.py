@@ -23,7 +23,6 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from propersim_env.agents.assistants.proper.answer import SILENT, SPEAK
 from propersim_env.agents.assistants.proper.pairs import OF_CONTENT, OF_MOMENT
-from propersim_env.agents.assistants.proper.plan import PLAN_TOKENS
 from propersim_env.setting import Setting
 
 from .rollouts import Sample
@@ -42,7 +41,7 @@ SPEAKS = 0.05
 """How often the base speaks, whatever the moment: about 19 times a waking day, chatty as the published first day is."""
 FOLLOWS = 0.5
 BATCH = 48
-PLAN_WEIGHT = 3.0
+PLAN_TOKENS, PLAN_WEIGHT = 5, 3.0
 """The plan, ``(topic, tone)``, is where the choice is made: its tokens count so many times in the loss."""
 Batch = tuple[torch.Tensor, list[int], list[int], list[int], torch.Tensor, torch.Tensor]
 
