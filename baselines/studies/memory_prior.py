@@ -37,7 +37,7 @@ from propersim_env.evaluation.report import episodes
 from propersim_env.log import Episode
 from propersim_env.seeding import stream
 
-TRUSTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+TRUSTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 LOOSE = 1.0
 """Trust in the plainest evidence when weights are fitted to many people: next to none."""
 ASKED_A_DAY = 48
@@ -99,8 +99,8 @@ def asked(lives: Sequence[Life], policy: Policy) -> list[Life]:
 
 def study(logs: Sequence[Episode], chosen: Preset, out: Path) -> Table:
     """Fit, choose, write `out`, and say how well each next day is foretold."""
-    table = Table("mark", "neutral", "and nights", "this prior", "and nights", "trust",
-                  title="log-loss of the next day's marks of persons left out (nats), without and with nightly fits")
+    table = Table("mark", "neutral", "and nights", "trust", "this prior", "and nights", "trust",
+                  box=None, title="log-loss of the next day's marks of persons left out (nats), without and with nightly fits")
     neutral, half_life = prior("neutral"), chosen.recall.half_life_days
     with Progress(transient=True) as progress:
         lives = [live_again(e, chosen, "neutral") for e in progress.track(logs, description="living the logs again")]
@@ -111,15 +111,14 @@ def study(logs: Sequence[Episode], chosen: Preset, out: Path) -> Table:
         made: dict[str, Any] = {"trust": {**neutral.trust}, "weights": {"welcome": {"memory": 1.0}}}
 
         def choose(mark: str, known: Sequence[Life], held: Sequence[Life]) -> None:
-            start = neutral.weights[mark]
-            weights = pooled(mark, known, start)
-            losses = {trust: next_days(mark, held, weights, trust, half_life) for trust in TRUSTS}
-            trust = min(losses, key=lambda t: losses[t])
-            made["trust"][mark] = trust
-            made["weights"][mark] = _named(mark, pooled(mark, [*known, *held], start))
-            table.add_row(mark, *(f"{x:.4f}" for x in (
-                next_days(mark, held, start, 1e9, half_life), next_days(mark, held, start, neutral.trust[mark], half_life),
-                next_days(mark, held, weights, 1e9, half_life), losses[trust])), f"{trust:g}")
+            cells = []
+            for weights in (neutral.weights[mark], pooled(mark, known, neutral.weights[mark])):
+                losses = {trust: next_days(mark, held, weights, trust, half_life) for trust in TRUSTS}
+                best = min(losses, key=lambda t: losses[t])
+                cells += [f"{next_days(mark, held, weights, 1e9, half_life):.4f}", f"{losses[best]:.4f}", f"{best:g}"]
+            made["trust"][mark] = best
+            made["weights"][mark] = _named(mark, pooled(mark, [*known, *held], neutral.weights[mark]))
+            table.add_row(mark, *cells)
 
         for mark in progress.track(FEATURES, description="fitting"):
             choose(mark, known, held)
