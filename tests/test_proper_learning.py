@@ -24,7 +24,7 @@ from propersim_env.observation import Observation
 from propersim_env.setting import load_setting
 
 HOUSE = load_setting("house")
-MORNING, EVENING = 8 * TICKS_PER_HOUR, 20 * TICKS_PER_HOUR
+MORNING = 8 * TICKS_PER_HOUR
 PROMPT = ({"role": "user", "content": "Now."},)
 
 
@@ -50,7 +50,8 @@ class TestAnswers:
 
     @pytest.mark.parametrize(("completion", "why"), [
         ("", "empty"), ("Perhaps tea?", "begins with neither"), ("SAY:", "nothing to say"), ("SAY: a\nb", "more than one line"),
-        ("SAY: hello <|im_end|>", "chat template"), ("SAY: " + "tea " * 200, "longer than"), ("SAY: 12 !", "no words")])
+        ("SAY: Tea? SAY: Tea!", "again"), ("SAY: hello <|im_end|>", "chat template"),
+        ("SAY: " + "tea " * 200, "longer than"), ("SAY: 12 !", "no words")])
     def test_malformed_ones_say_why_and_say_nothing(self, completion: str, why: str) -> None:
         assert why in read_answer(completion).malformed
         assert read_answer(completion).text == ""
@@ -74,26 +75,6 @@ class TestLabels:
 
 
 class TestTallies:
-    def test_a_welcome_hour_is_told_from_an_unwelcome_one(self) -> None:
-        tallies = Tallies(3, 3)
-        for day in (0, 4, 5):  # Thursday, Monday, Tuesday
-            tallies.add(Judged(instant(day * TICKS_PER_DAY + MORNING), "x", 0b0100), ((0, 1.0),), ((0, 1.0),))
-            tallies.add(Judged(instant(day * TICKS_PER_DAY + EVENING), "x", 0b0110), ((0, 1.0),), ((0, 1.0),))
-        (morning, n), _ = tallies.like(instant(6 * TICKS_PER_DAY + MORNING))
-        (evening, m), _ = tallies.like(instant(6 * TICKS_PER_DAY + EVENING))
-        assert morning < 0.01 * n
-        assert evening > 0.99 * m
-
-    def test_frequency_is_told_apart_by_gap_and_load(self) -> None:
-        tallies = Tallies(3, 3)
-        for k in range(6):
-            tallies.add(Judged(instant(MORNING + k, gap=20, load=3.0), "x", 0b0010), (), ())
-            tallies.add(Judged(instant(MORNING + k, gap=300, load=1.0), "x", 0b0110), (), ())
-        _, (soon, n) = tallies.like(instant(EVENING, gap=25, load=3.0))
-        _, (later, m) = tallies.like(instant(EVENING, gap=280, load=1.1))
-        assert soon < 0.1 * n
-        assert later > 0.9 * m
-
     def test_what_is_long_ago_counts_less(self) -> None:
         tallies = Tallies(2, 2, half_life_days=2)
         tallies.add(Judged(instant(0), "x", 15), ((0, 1.0),), ())
@@ -102,7 +83,9 @@ class TestTallies:
 
     def test_without_dimensions_only_a_good_rating_counts(self) -> None:
         tallies = Tallies(2, 2, by_dimension=False)
-        assert [tallies.given(marks, 0) for marks in (0b0001, 0b0011, 0b1110, 0b1111)] == [0, 0, 1, 1]
+        for marks in (0b0001, 0b0011, 0b1110, 0b1111):
+            tallies.add(Judged(instant(0), "x", marks), ((0, 1.0),), ())
+        assert tallies.topic[0] == pytest.approx([2, 4])
 
     def test_load_fades(self) -> None:
         assert load_of(0, []) == 0
@@ -142,17 +125,6 @@ class TestRecall:
         recall.spoke(self.SEEN, HOUSE.catalogue[0].text)
         recall.see(replace(self.SEEN, tick=MORNING + 1, said=HOUSE.catalogue[0].text, reaction="accept"))
         assert recall.judged == []
-
-
-    def test_a_text_on_a_liked_topic_in_a_liked_tone_promises_most(self) -> None:
-        recall = Recall(RecallSettings(instructions=False))
-        recall.see(self.SEEN)
-        liked = next(t for t in HOUSE.catalogue if (t.topic, t.tone) == ("reading", "casual"))
-        other = next(t for t in HOUSE.catalogue if (t.topic, t.tone) == ("money", "formal"))
-        at = recall.instant(self.SEEN)
-        assert recall.promise(self.SEEN, liked.text) == 0  # nothing is known yet
-        recall.learn([Judged(at, liked.text, 0b1111), Judged(at, other.text, 0b0110)])
-        assert recall.promise(self.SEEN, liked.text) > recall.promise(self.SEEN, other.text) + 0.5
 
 
 class TestThreshold:

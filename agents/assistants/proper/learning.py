@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 from propersim_env.agents.assistants.scripted import WAKING_TICKS
@@ -68,8 +70,7 @@ class Learner:
 
     def __init__(self, preset: Preset, policy: Policy, name: str, folder: Path | None, seed: int) -> None:
         self.preset, self.policy, self.name, self.seed = preset, policy, name, seed
-        self._temporary = None if folder is not None else TemporaryDirectory(prefix="propersim-")
-        self.folder = folder if folder is not None else Path(self._temporary.name)  # type: ignore[union-attr]
+        self._folder = folder
         self.pairs: dict[int, list[Pair]] = {}
         self.examples: list[Example] = []
         self.trained = bool(preset.adapter)
@@ -79,6 +80,14 @@ class Learner:
         self._known: dict[int, list[Moment]] = {}
         self.ability = Ability()
         self.current: Path | None = Path(preset.adapter) if preset.adapter else None
+
+    @property
+    def folder(self) -> Path:
+        """Where adapters are kept; a temporary one is there as long as the learner is."""
+        if self._folder is None:
+            self._folder = Path(mkdtemp(prefix="propersim-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder
 
     def shuffled(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The events, with their ratings exchanged among the rated texts of the day where the preset asks for that."""

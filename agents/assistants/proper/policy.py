@@ -135,7 +135,8 @@ class Policy:
                 with self.model.disable_adapter():
                     yield {}
             elif len(set(chosen)) == 1:
-                self.model.set_adapter(chosen[0])
+                if self.model.active_adapters != [chosen[0]]:  # switching walks through all layers, and a text has many tokens
+                    self.model.set_adapter(chosen[0])
                 yield {}
             else:
                 yield {"adapter_names": chosen}
