@@ -20,7 +20,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
-from propersim_env import __version__
+from propersim_env import __version__, splits
 from propersim_env.episode import RUBRIC_VERSION
 from propersim_env.evaluation.failures import Failure
 from propersim_env.evaluation.units import Batch, RunConfig, Unit, build_assistant, is_finished, machine_config
@@ -49,6 +49,8 @@ class RunPlan:
         personas: The residents.
         seeds: Seeds of the episodes; each resident lives through each of them with each assistant.
         config: Shared by all units.
+        splits: Names of the splits that the personas were taken from (see `propersim_env.splits`).
+        allow_seen: Evaluate assistants with people whom they have learned from; results say so.
     """
 
     folder: Path
@@ -56,6 +58,8 @@ class RunPlan:
     personas: tuple[Persona, ...]
     seeds: tuple[int, ...]
     config: RunConfig
+    splits: tuple[str, ...] = ()
+    allow_seen: bool = False
 
     def units(self) -> list[Unit]:
         """All units, assistant by assistant."""
@@ -65,11 +69,20 @@ class RunPlan:
         """The configuration as `run.json` keeps it."""
         config = asdict(self.config)
         del config["timeout"]  # decides nothing about an episode that ends
+        if not config["from_day"]:
+            del config["from_day"]
+        more = {"splits": list(self.splits)} if self.splits else {}
+        if self.allow_seen:
+            more["allow_seen"] = [a for a in self.assistants if self.seen(build_assistant(a))]
         return {
             "propersim": __version__, "rubric": RUBRIC_VERSION, "assistants": list(self.assistants),
             "setting": self.personas[0].setting.name, "seeds": list(self.seeds), **config,
-            "personas": {p.id: fingerprint(p) for p in self.personas},
+            "personas": {p.id: fingerprint(p) for p in self.personas}, **more,
         }
+
+    def seen(self, assistant: Any) -> str:
+        """Why an assistant may not be evaluated with these people, because it has learned from some; ``""`` if it may."""
+        return splits.problem(getattr(assistant, "learned_from", ()), self.personas, self.splits)
 
 
 def fingerprint(persona: Persona) -> str:
@@ -90,15 +103,20 @@ def prepare(plan: RunPlan) -> list[Unit]:
     if not plan.assistants:
         raise RunError("no assistant is named; propersim run --help lists them")
     machine_config(plan.config)
+    if not 0 <= plan.config.from_day < plan.config.days:
+        raise RunError(f"results count from day {plan.config.from_day + 1} on, and episodes have {plan.config.days} days")
     if not 0 < plan.config.timeout < math.inf:
         raise RunError(f"timeout {plan.config.timeout} is no number of seconds above 0")
     for spec in plan.assistants:
         try:
-            build_assistant(spec)
+            assistant = build_assistant(spec)
         except (ValueError, TypeError):
             raise
         except Exception as error:
             raise RunError(f"assistant {spec!r} cannot be built: {type(error).__name__}: {error}") from error
+        if not plan.allow_seen and (problem := plan.seen(assistant)):
+            raise RunError(f"assistant {spec!r} cannot be evaluated here: {problem}. Choose people whom it does not know, "
+                           f"such as --personas test:32, or say --allow-seen, which the results will show")
     if repeated := {a for a in plan.assistants if plan.assistants.count(a) > 1}:
         raise RunError(f"assistants named twice: {', '.join(sorted(repeated))}")
     users = make_users(plan.config.user, 1, **plan.config.user_options)
