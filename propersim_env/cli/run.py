@@ -76,6 +76,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--reveal-persona", action="store_true", help="show the persona to the assistants (an ablation)")
     parser.add_argument("--out", type=Path, default=Path("runs/latest"), help="run folder; default: runs/latest")
     parser.add_argument("--workers", type=int, default=0, help="processes; default: one a core, or one if the run is small")
+    parser.add_argument("--engine", default="auto", metavar="NAME",
+                        help="local (this process), pool (processes; default with several workers), or ray (a cluster)")
     parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS",
                         help="an assistant that takes longer for one decision counts as hanging; default: 600")
     parser.add_argument("--allow-seen", action="store_true", help="evaluate assistants with people whom they have learned from")
@@ -116,7 +118,8 @@ def run(options: argparse.Namespace) -> int:
     total = len(plan.units())
     if len(units) < total:
         ERR.print(f"{total - len(units)} of {total} episodes are finished already in {options.out}; going on with the rest")
-    failures = _execute(plan, units, options.workers or default_workers(plan, units)) if units else []
+    workers = options.workers or (0 if options.engine == "ray" else default_workers(plan, units))
+    failures = _execute(plan, units, workers, options.engine) if units else []
     for failure in failures[:10]:
         error(str(failure))
     if len(failures) > 10:
@@ -138,12 +141,12 @@ def default_workers(plan: RunPlan, units: Sequence[Unit]) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _execute(plan: RunPlan, units: Sequence[Unit], workers: int) -> list[Failure]:
+def _execute(plan: RunPlan, units: Sequence[Unit], workers: int, engine: str) -> list[Failure]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(),
                TextColumn("decisions"), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=ERR) as bar:
         task = bar.add_task(f"{len(units)} episodes", total=len(units) * plan.config.days * DECISIONS_PER_DAY)
-        failures = execute(plan, units, workers, lambda n: bar.advance(task, n))
+        failures = execute(plan, units, workers, lambda n: bar.advance(task, n), engine)
         bar.update(task, total=bar.tasks[0].completed)
     return failures
 
