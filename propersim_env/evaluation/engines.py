@@ -5,8 +5,8 @@
 - ``ray``: tasks of a Ray cluster (extra ``ray``): the one that ``RAY_ADDRESS`` names, or one that is started on this machine.
   Its machines must see the run folder under the same path, and have this package.
 
-A worker that is killed takes nothing with it: what it had finished stays, and the rest of its batch is done at the end, one unit
-at a time, so that a unit that kills its worker again is found, reported as a failure, and never scored.
+A worker that is killed takes nothing with it: what it had finished stays, and the rest of its batch is done at the end, one
+unit at a time, so that a unit that kills its worker again is found, reported as a failure, and never scored.
 """
 
 from __future__ import annotations
