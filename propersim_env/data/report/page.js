@@ -120,12 +120,12 @@ function drawCurves() {
 function drawMarks() {
   byId("marks").replaceChildren(...data.dimensions.map((name, k) => {
     const rows = ranked().filter((row) => row.marks[k] !== null);
-    const W = 420, line = 20, names = 150;
+    const W = 300, line = 20, names = 112;
     const chart = svg("svg", { viewBox: `0 0 ${W} ${rows.length * line + 6}`, role: "img", "aria-label": name });
     rows.forEach((row, i) => {
       const y = i * line, width = (W - names - 42) * row.marks[k], text = label(row);
       chart.append(
-        svg("text", { x: names - 8, y: y + 15, "text-anchor": "end" }, text.length > 24 ? `${text.slice(0, 23)}…` : text,
+        svg("text", { x: names - 8, y: y + 15, "text-anchor": "end" }, text.length > 18 ? `${text.slice(0, 17)}…` : text,
           svg("title", {}, text)),
         svg("rect", { x: names, y: y + 4, width, height: 13, rx: 2, fill: colour(row.name) }),
         svg("text", { class: "strong", x: names + width + 5, y: y + 15 }, number(row.marks[k], true)));
