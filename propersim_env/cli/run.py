@@ -20,6 +20,7 @@ from rich.progress import (
 
 from propersim_env.cli.console import ERR, OUT, add_common, error, key_value, print_json
 from propersim_env.evaluation import report
+from propersim_env.evaluation.engines import make_engine
 from propersim_env.evaluation.failures import Failure
 from propersim_env.evaluation.runner import RunPlan, execute, prepare, read_config
 from propersim_env.evaluation.units import RunConfig, Unit
@@ -112,6 +113,7 @@ def _hidden_before(folder: Path) -> int | None:
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command."""
+    make_engine(options.engine, options.workers)
     plan = plan_of(options)
     units = prepare(plan)
     options.interrupted = f"stopped; nothing is lost: run the same command again to go on in {options.out}"

@@ -94,6 +94,13 @@ def prepare(plan: RunPlan) -> list[Unit]:
     Returns:
         The unfinished units.
     """
+    check(plan)
+    _check_folder(plan)
+    return [unit for unit in plan.units() if not is_finished(unit, plan.folder)]
+
+
+def check(plan: RunPlan) -> None:
+    """Refuse what cannot be run, without touching a disk: unknown names, options that nobody takes, people already known."""
     if not plan.assistants:
         raise RunError("no assistant is named; propersim run --help lists them")
     machine_config(plan.config)
@@ -117,8 +124,6 @@ def prepare(plan: RunPlan) -> list[Unit]:
     if any(getattr(user, "interactive", False) for user in getattr(users, "users", ())):
         raise RunError(f"user {plan.config.user!r} is a person at this terminal, who cannot live in several homes: use "
                        f"propersim play --as user")
-    _check_folder(plan)
-    return [unit for unit in plan.units() if not is_finished(unit, plan.folder)]
 
 
 def _check_folder(plan: RunPlan) -> None:
