@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from propersim_env.cli import run as run_command
 from propersim_env.cli.console import OUT, add_common
@@ -51,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     if options.file is None:
         raise ValueError("name the file of a comparison; propersim compare --example prints one to begin with")
     spec = read_spec(options.file)
-    described = _as_options(spec, options.json)
+    described = run_command.options_of({**spec, "json": options.json})
     if options.dry_run:
         make_engine(described.engine, described.workers)
         plan = run_command.plan_of(described)
@@ -68,14 +66,3 @@ def run(options: argparse.Namespace) -> int:
     if not options.json:
         OUT.print(f"page: {page}", soft_wrap=True)
     return status
-
-
-def _as_options(spec: Mapping[str, Any], json: bool) -> argparse.Namespace:
-    """The options of ``propersim run`` that say the same."""
-    parser = argparse.ArgumentParser()
-    run_command.add(parser.add_subparsers())
-    values = vars(parser.parse_args(["run"]))
-    given = {key: value for key, value in spec.items() if key in values}
-    given |= {"assistants": ",".join(spec["assistants"]), "out": Path(spec["out"]),
-              "user_option": list(spec.get("user_options", {}).items()), "json": json}
-    return argparse.Namespace(**(values | given))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.progress import (
     BarColumn,
@@ -87,6 +88,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.set_defaults(execute=run)
 
 
+def options_of(values: Mapping[str, Any]) -> argparse.Namespace:
+    """The options that say the same as the values of a comparison's file (see `propersim_env.evaluation.spec`)."""
+    parser = argparse.ArgumentParser()
+    add(parser.add_subparsers())
+    known = vars(parser.parse_args(["run"]))
+    given = {key: value for key, value in values.items() if key in known}
+    given |= {"assistants": ",".join(values["assistants"]), "out": Path(values["out"]),
+              "user_option": list(values.get("user_options", {}).items())}
+    return argparse.Namespace(**(known | given))
+
+
 def plan_of(options: argparse.Namespace) -> RunPlan:
     """The run that the options describe."""
     for name, lowest in (("days", 1), ("seeds", 1), ("seed", 0), ("workers", 0)):
@@ -117,6 +129,19 @@ def run(options: argparse.Namespace) -> int:
     plan = plan_of(options)
     units = prepare(plan)
     options.interrupted = f"stopped; nothing is lost: run the same command again to go on in {options.out}"
+    failures = work_through(plan, units, options)
+    result = report.summarise(plan.folder)
+    written = report.save(result, plan.folder)
+    if options.json:
+        print_json({**report.as_json(result), "folder": str(plan.folder), "failures": [str(f) for f in failures]})
+    else:
+        OUT.print(report.table(result, OUT.width))
+        _closing(options.out, written, failures)
+    return 1 if failures else 0
+
+
+def work_through(plan: RunPlan, units: Sequence[Unit], options: argparse.Namespace) -> list[Failure]:
+    """Run what is left to do, with a progress bar, and print what failed."""
     total = len(plan.units())
     if len(units) < total:
         ERR.print(f"{total - len(units)} of {total} episodes are finished already in {options.out}; going on with the rest")
@@ -126,14 +151,7 @@ def run(options: argparse.Namespace) -> int:
         error(str(failure))
     if len(failures) > 10:
         error(f"… and {len(failures) - 10} more")
-    result = report.summarise(plan.folder)
-    written = report.save(result, plan.folder)
-    if options.json:
-        print_json({**report.as_json(result), "folder": str(plan.folder), "failures": [str(f) for f in failures]})
-    else:
-        OUT.print(report.table(result, OUT.width))
-        _closing(options.out, written, failures)
-    return 1 if failures else 0
+    return failures
 
 
 def default_workers(plan: RunPlan, units: Sequence[Unit]) -> int:
