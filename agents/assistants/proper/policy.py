@@ -169,9 +169,28 @@ class Policy:
 
         No adapter takes part: adapters are trained to decide and to recommend.
         """
-        (tokens, _), = self._generate([self.encode(messages)], [NO_ADAPTER], 1, [0], (0.0, 0.0), most_tokens)
-        ended = bool(tokens) and tokens[-1] == self.base.tokenizer.eos_token_id
-        return str(self.base.tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=False)), ended
+        (text, ended, _), = self.answers([messages], [0], 0.0, most_tokens)
+        return text, ended
+
+    def answers(self, prompts: Sequence[Sequence[Message]], seeds: Sequence[int], temperature: float,
+                most_tokens: int) -> list[tuple[str, bool, int]]:
+        """An answer of the base model to each of several chats: its words, whether it ended it itself, and its tokens.
+
+        Args:
+            prompts: Chat messages.
+            seeds: One for each; without effect at temperature 0.
+            temperature: Of sampling; 0 takes the likeliest words.
+            most_tokens: Of an answer.
+        """
+        found: list[tuple[str, bool, int]] = []
+        for start in range(0, len(prompts), self.batch):
+            part = slice(start, start + self.batch)
+            rows = [self.encode(messages) for messages in prompts[part]]
+            for tokens, _ in self._generate(rows, [NO_ADAPTER] * len(rows), 1, seeds[part], (temperature,) * 2, most_tokens):
+                ended = bool(tokens) and tokens[-1] == self.base.tokenizer.eos_token_id
+                words = self.base.tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=False)
+                found.append((str(words), ended, len(tokens)))
+        return found
 
     def speak_log_odds(self, prompts: Sequence[Sequence[Message]], names: Sequence[str]) -> list[float]:
         """Log-odds of speaking against silence in each situation.
