@@ -1,4 +1,4 @@
-"""A language model of transformers in this process: from the hub, a folder, a GGUF file or a package (see ``proper/models.py``).
+"""A language model of transformers in this process: from the hub, a folder, a GGUF file or a package.
 
 It chooses by the log-probability of each option, so that every choice comes with probabilities.
 """

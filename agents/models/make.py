@@ -64,8 +64,10 @@ def make_model(
         timeout: Seconds for one call.
         concurrency: Calls at once.
         per_minute: Calls a minute at most; 0 for no limit.
-        budget_tokens, budget_money: What all calls together may cost; stops before it is exceeded.
-        price_in, price_out: Money for a million tokens.
+        budget_tokens: Tokens, in and out, that all calls together may cost; stops before it is exceeded.
+        budget_money: The same for money; needs a price.
+        price_in: Money for a million tokens of prompts.
+        price_out: Money for a million tokens of answers.
         key_env: Environment variable that holds the key.
         load_in_4bit: Quantise a local model (needs a GPU).
         extra: Further fields of every request to a server.
