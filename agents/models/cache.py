@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,6 +44,7 @@ class Cached(Around):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._file = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None, timeout=60)
+        weakref.finalize(self, self._file.close)  # for who forgets to
         try:
             if self.mode == "use":
                 self._file.execute("PRAGMA journal_mode=WAL")

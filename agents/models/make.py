@@ -41,6 +41,13 @@ class Stack:
         """What results are to say of it."""
         return self.outer.about()
 
+    def close(self) -> None:
+        """End connections, to the server and to the file of answers."""
+        if isinstance(self.model, Server):
+            self.model.close()
+        if self.cached is not None:
+            self.cached.close()
+
     def cost(self) -> dict[str, Any]:
         """Calls, tokens, seconds and money so far; what was remembered, and what was tried again."""
         return {**self.meter.cost(), "cached": self.cached.found if self.cached else 0,
@@ -86,7 +93,11 @@ def make_model(
         name, _, url = spec.partition("@")
         model = Server(name, url, key_env, timeout, concurrency, per_minute, None, price, extra)
         if mode != "replay":
-            probe(model)
+            try:
+                probe(model)
+            except BaseException:
+                model.close()
+                raise
     meter = Meter(model)
     inner: Model = meter
     if budget_tokens is not None or budget_money is not None:

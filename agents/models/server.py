@@ -9,6 +9,7 @@ import json
 import math
 import os
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -52,6 +53,7 @@ class Server:
         self.abilities, self.price, self.extra = abilities or Abilities(), price, dict(extra or {})
         self._httpx = httpx
         self._client = httpx.Client(timeout=timeout, headers=self._headers(), limits=httpx.Limits(max_connections=concurrency))
+        weakref.finalize(self, self._client.close)  # for who forgets to
         self.timeout, self._pace = timeout, Pace(per_minute) if per_minute else None
 
     def _headers(self) -> dict[str, str]:
