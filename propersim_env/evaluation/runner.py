@@ -74,7 +74,12 @@ class RunPlan:
 
 def fingerprint(persona: Persona) -> str:
     """The first 16 digits of the SHA-256 of a persona's JSON, as ``run.json`` keeps it."""
-    text = json.dumps(persona.to_dict(), sort_keys=True, ensure_ascii=False)
+    return fingerprint_of(persona.to_dict())
+
+
+def fingerprint_of(persona: Mapping[str, Any]) -> str:
+    """The same of a persona as a dictionary."""
+    text = json.dumps(persona, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
