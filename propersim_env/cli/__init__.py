@@ -7,7 +7,21 @@ import sys
 from collections.abc import Sequence
 
 from propersim_env import __version__
-from propersim_env.cli import benchmark, check, demo, explain, personas, play, read, report, run, train, validate, variants
+from propersim_env.cli import (
+    benchmark,
+    check,
+    demo,
+    explain,
+    export,
+    personas,
+    play,
+    read,
+    report,
+    run,
+    train,
+    validate,
+    variants,
+)
 from propersim_env.cli.console import error
 
 EXAMPLES = """\
@@ -29,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"propersim {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (demo, run, report, explain, personas, play, check, read, train, validate, variants, benchmark):
+    for module in (demo, run, report, explain, export, personas, play, check, read, train, validate, variants, benchmark):
         module.add(commands)
     return parser
 

@@ -69,6 +69,7 @@ class Step:
         rating: The whole of it, where there is more than marks.
         alternatives: Texts that were rated without being heard, with the marks that they get now.
         reward: As the environment gives it; NaN where the rating failed.
+        next_tick: When the assistant is asked next, or would be.
         dismissed, over: Whether the resident has dismissed the assistant; whether the episode ended with this decision.
     """
 
@@ -79,6 +80,7 @@ class Step:
     rating: Rating | None
     alternatives: tuple[tuple[str, int], ...]
     reward: float
+    next_tick: int
     dismissed: bool
     over: bool
 
@@ -127,8 +129,8 @@ def live(
         machine.user_turn(turns)
         failed = 0 in turns.failures
         yield Step(decision, observation, machine.observation(0), None if failed else int(turns.marks[0]),
-                   turns.ratings.get(0), alternatives, float(machine.rewards[0]), bool(machine.terminated[0]),
-                   not machine.active[0])
+                   turns.ratings.get(0), alternatives, float(machine.rewards[0]), int(machine.tick[0]),
+                   bool(machine.terminated[0]), not machine.active[0])
         if machine.terminated[0]:
             return
 

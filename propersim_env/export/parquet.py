@@ -16,7 +16,7 @@ from propersim_env import __version__
 from propersim_env.clock import TICKS_PER_DAY, time_text
 from propersim_env.evaluation.relive import observations
 from propersim_env.evaluation.runner import fingerprint_of
-from propersim_env.export.source import Source, whole
+from propersim_env.export.source import Source, utf8, whole
 from propersim_env.feedback import Feedback
 from propersim_env.log import Decision, LogError
 from propersim_env.messages import DIMENSIONS, marks_of
@@ -37,7 +37,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "observation": ("string", "what the assistant saw; null with --without-observations"),
     "text": ("string", "what it said; empty: silence"),
     "rating": ("int8", "0 to 4; null where the rating failed"),
-    **{name: ("bool", "mark of that dimension; null where the rating failed") for name in DIMENSIONS},
+    **dict.fromkeys(DIMENSIONS, ("bool", "mark of that dimension; null where the rating failed")),
     "reaction": ("dictionary", "accept, dismiss or ignore; none for silence; null where the rating failed"),
     "told": ("bool", "whether the assistant was told this rating (the run's feedback)"),
     "alternatives": ("alternatives", "what was rated at that moment without being heard: text, rating, four marks"),
@@ -129,7 +129,6 @@ def _rows(source: Source, counts: Written, with_observations: bool) -> dict[str,
     persona, seed = begin["persona"]["id"], begin["seed"]
     rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     constant = {"run": source.run, "episode": source.name, "assistant": begin["assistant"], "persona": persona, "seed": seed}
-    clean = _Cleaner(counts)
     seen = observations(episode) if with_observations else ((None, d) for d in episode.decisions())
     for number, (observation, decision) in enumerate(seen):
         event = decision.event or {}
@@ -139,12 +138,14 @@ def _rows(source: Source, counts: Written, with_observations: bool) -> dict[str,
         counts.said += bool(decision.text)
         counts.alternatives += len(decision.alternatives)
         counts.unrated += decision.marks is None
+        counts.replaced += utf8(decision.text) != decision.text
         row = {
             **constant, "step": number, "day": decision.tick // TICKS_PER_DAY, "tick": decision.tick,
-            "time": time_text(decision.tick), "observation": clean(observation), "text": clean(decision.text),
+            "time": time_text(decision.tick), "text": utf8(decision.text),
+            "observation": None if observation is None else utf8(observation),
             "rating": decision.rating, **marks, "told": told and decision.marks is not None,
             "reaction": None if decision.marks is None else event.get("reaction", "none"),
-            "alternatives": [{"text": clean(text), "rating": given.bit_count(), **_marks(given)}
+            "alternatives": [{"text": utf8(text), "rating": given.bit_count(), **_marks(given)}
                              for text, given in decision.alternatives],
             "propensity": event.get("propensity"), "reasons": _json(event.get("reasons")), "terms": _json(event.get("terms")),
             "failure": event.get("failure"),
@@ -152,23 +153,6 @@ def _rows(source: Source, counts: Written, with_observations: bool) -> dict[str,
         for name, values in rows.items():
             values.append(row[name])
     return rows
-
-
-@dataclass
-class _Cleaner:
-    """Text as UTF-8 can hold it."""
-
-    counts: Written
-
-    def __call__(self, text: str | None) -> str | None:
-        if text is None or text.isascii():
-            return text
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            self.counts.replaced += 1
-            return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= c <= "\udfff" else c for c in text)
-        return text
 
 
 def _marks(marks: int | None) -> dict[str, bool | None]:

@@ -122,9 +122,11 @@ class Places:
                 if seen is not None:
                     seen()
         if number == 0 and names:
-            raise ValueError(f"--assistant {self.assistant!r}: no episode of it; {near_matches(str(self.assistant), sorted(names))}")
+            raise ValueError(f"--assistant {self.assistant!r}: no episode of it; "
+                             f"{near_matches(str(self.assistant), sorted(names))}")
         if number == 0:
-            raise ValueError(f"{', '.join(map(str, self.places))}: no episode is complete; run the same command again to finish it")
+            raise ValueError(f"{', '.join(map(str, self.places))}: no episode is complete; run the same command again to "
+                             f"finish it")
 
 
 def _episodes(place: Path) -> Iterator[Episode | str]:
@@ -133,6 +135,17 @@ def _episodes(place: Path) -> Iterator[Episode | str]:
     else:
         for file in find_logs(place):
             yield read_log(file)
+
+
+def utf8(text: str) -> str:
+    """The text with every half of a surrogate pair, which a log can hold and UTF-8 cannot, as U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= c <= "\udfff" else c for c in text)
+    return text
 
 
 def check_out(out: Path, replace: bool) -> None:
