@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from propersim_env.clock import TICKS_PER_DAY, moment_text
 from propersim_env.episode import RUBRIC_VERSION
@@ -87,7 +87,7 @@ class Step:
 
 def live(
     episode: Episode, users: UserBatch, persona: Persona, log: EpisodeLog | None = None, reward: RewardKind = "utility",
-    *, consider: bool = False,
+    alternatives: Literal["logged", "rated", "dropped"] = "logged",
 ) -> Iterator[Step]:
     """Live the decisions of a log with a resident, who rates them; whether it rates as logged is for the caller to see.
 
@@ -99,7 +99,8 @@ def live(
         persona: Who lives there.
         log: Where to log it, with the assistant's notes as they were.
         reward: Of the steps; logs in which ratings were kept back need ``"utility"``.
-        consider: Rate the alternatives again; else they keep the marks of the log.
+        alternatives: What becomes of texts that were rated without being heard: they keep the marks of the log, are rated
+            again, or are left out.
 
     Raises:
         LogError: The resident is not there to be spoken to when a decision was taken.
@@ -116,11 +117,11 @@ def live(
             raise LogError(_differs(episode, decision, f"it is at {moment_text(int(machine.tick[0]))} then"))
         if log is not None and (note := notes.pop(decision.tick // TICKS_PER_DAY, None)) is not None:
             log.notes(note["day"], {key: value for key, value in note.items() if key not in ("event", "day")})
-        alternatives = decision.alternatives
-        if consider and alternatives:
-            alternatives = tuple((text, check_rating(users.rate(0, text)).marks) for text, _ in alternatives)
-        if log is not None and alternatives:
-            log.rated(decision.tick, alternatives)
+        others = decision.alternatives if alternatives != "dropped" else ()
+        if alternatives == "rated" and others:
+            others = tuple((text, check_rating(users.rate(0, text)).marks) for text, _ in others)
+        if log is not None and others:
+            log.rated(decision.tick, others)
         observation = machine.observation(0)
         machine.assistant_turn([decision.text])
         turns = users.act([decision.text])
@@ -129,7 +130,7 @@ def live(
         machine.user_turn(turns)
         failed = 0 in turns.failures
         yield Step(decision, observation, machine.observation(0), None if failed else int(turns.marks[0]),
-                   turns.ratings.get(0), alternatives, float(machine.rewards[0]), int(machine.tick[0]),
+                   turns.ratings.get(0), others, float(machine.rewards[0]), int(machine.tick[0]),
                    bool(machine.terminated[0]), not machine.active[0])
         if machine.terminated[0]:
             return
@@ -175,16 +176,26 @@ def home(episode: Episode, setting: str | None = None, **options: Any) -> tuple[
     Raises:
         LogError: As for `relive`.
     """
+    same_rubric(episode)
     path, begin = episode.path, episode.begin
-    if begin["rubric"] != RUBRIC_VERSION:
-        raise LogError(f"{path}: was rated by rubric version {begin['rubric']}, this is version {RUBRIC_VERSION}: install the "
-                       f"version that wrote it, propersim {begin['version']}, or rate it again (propersim rescore)")
     name = begin["user"]["name"]
     if name not in user_names() and ":" not in name:
         raise LogError(f"{path}: its resident was played by {name!r}, which cannot be built from its name: only episodes of a "
                        f"registered user or an import path can be lived again")
     users = make_users(name, 1, **{**begin["user"].get("options", {}), **options})
     return users, resident_of(episode, setting)
+
+
+def same_rubric(episode: Episode) -> None:
+    """Refuse a log that another version of the rubric rated.
+
+    Raises:
+        LogError: It is one.
+    """
+    path, begin = episode.path, episode.begin
+    if begin["rubric"] != RUBRIC_VERSION:
+        raise LogError(f"{path}: was rated by rubric version {begin['rubric']}, this is version {RUBRIC_VERSION}: install the "
+                       f"version that wrote it, propersim {begin['version']}, or rate it again (propersim rescore)")
 
 
 def resident_of(episode: Episode, setting: str | None = None) -> Persona:

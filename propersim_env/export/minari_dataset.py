@@ -113,8 +113,8 @@ def write(sources: Iterable[Source], root: Path, dataset: str, *, reward: Reward
                 observation_space=spaces["observation"], action_space=spaces["action"], data_format=FORMAT,
                 algorithm_name=", ".join(sorted({e["assistant"] for e in entries})),
                 description=f"{counts.episodes} logged episodes of propersim {__version__}: a text, or '' for silence, at "
-                            f"every waking tick of 2.5 minutes. reset(seed=seed, options=options), both in the episode's metadata, "
-                            f"begins the same episode.")
+                            f"every waking tick of 2.5 minutes. reset(seed=seed, options=options), both in the episode's "
+                            f"metadata, begins the same episode.")
             made.storage.update_episode_metadata(entries)
         for path in sorted((folder / "made").rglob("namespace_metadata.json")):
             there = root / path.relative_to(folder / "made")

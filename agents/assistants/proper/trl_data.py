@@ -92,7 +92,8 @@ def preferences(moments: Sequence[Moment], scheme: Scheme, spell: Callable[[str]
     pairs, counted = pairs_of(moments, scheme, spell)
     _add(counts, counted)
     return [{"prompt": _messages(p.messages), "chosen": _answer(p.prefix + p.chosen),
-             "rejected": _answer(p.prefix + p.rejected), "margin": float(p.margin), "kind": p.kind, "tick": p.tick} for p in pairs]
+             "rejected": _answer(p.prefix + p.rejected), "margin": float(p.margin), "kind": p.kind, "tick": p.tick}
+            for p in pairs]
 
 
 def answers(moments: Sequence[Moment], spell: Callable[[str], str] = str,
