@@ -22,6 +22,10 @@ from propersim_env.setting import load_setting
 from propersim_env.what_if import capability
 
 
+class NotThereError(LogError):
+    """The resident is asleep or away at a logged decision."""
+
+
 def relive(episode: Episode, tick: int, setting: str | None = None) -> tuple[UserBatch, Decision]:
     """Bring a resident to a decision of a log.
 
@@ -103,7 +107,7 @@ def live(
             again, or are left out.
 
     Raises:
-        LogError: The resident is not there to be spoken to when a decision was taken.
+        NotThereError: The resident is not there to be spoken to when a decision was taken.
     """
     begin = episode.begin
     config = MachineConfig(begin["days"], reward, begin["reveal_persona"], begin.get("max_cycles"),
@@ -114,7 +118,7 @@ def live(
     notes = {note["day"]: note for note in episode.notes()} if log is not None else {}
     for decision in episode.decisions():
         if decision.tick != machine.tick[0]:
-            raise LogError(_differs(episode, decision, f"it is at {moment_text(int(machine.tick[0]))} then"))
+            raise NotThereError(_differs(episode, decision, f"it is at {moment_text(int(machine.tick[0]))} then"))
         if log is not None and (note := notes.pop(decision.tick // TICKS_PER_DAY, None)) is not None:
             log.notes(note["day"], {key: value for key, value in note.items() if key not in ("event", "day")})
         others = decision.alternatives if alternatives != "dropped" else ()

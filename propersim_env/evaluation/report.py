@@ -124,6 +124,28 @@ def _same_world(path: Path, begin: Mapping[str, Any], config: Mapping[str, Any])
                            "variant; it was copied there: delete it, and report each variant from a folder of its own")
 
 
+WORLD = ("rubric", "setting", "days", "user", "user_options")
+"""What runs must share for their episodes to stand in one table. What assistants are told may differ."""
+
+
+def same_worlds(folders: Sequence[Path], configs: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse runs that do not compare.
+
+    Raises:
+        RunError: Their worlds differ, or personas of one id.
+    """
+    known: dict[str, tuple[str, Path]] = {}
+    for folder, config in zip(folders, configs, strict=True):
+        for key in WORLD:
+            if config.get(key) != configs[0].get(key):
+                raise RunError(f"{folder}: {key} is {json.dumps(config.get(key))}, in {folders[0]} it is "
+                               f"{json.dumps(configs[0].get(key))}: they do not compare; make a table of each")
+        for persona, mark in config["personas"].items():
+            there, where = known.setdefault(persona, (mark, folder))
+            if there != mark:
+                raise RunError(f"{folder}: persona {persona} is not the {persona} of {where}: they do not compare")
+
+
 def summarise(folder: Path) -> RunResult:
     """Read a run folder and compute its results."""
     metrics, incomplete = load_metrics(folder)

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from propersim_env import __version__
 from propersim_env.episode import RUBRIC_VERSION, episode_log
 from propersim_env.evaluation.metrics import EpisodeMetrics, measure
-from propersim_env.evaluation.relive import Step, live, resident_of
+from propersim_env.evaluation.relive import NotThereError, Step, live, resident_of
 from propersim_env.evaluation.report import episodes
-from propersim_env.evaluation.runner import RunError, read_config, write_atomically
+from propersim_env.evaluation.runner import RunError, read_config, write_config
 from propersim_env.log import Episode, EpisodeLog, LogError, read_episode
 from propersim_env.machine import MachineConfig
 from propersim_env.protocols import UserBatch
@@ -105,14 +105,14 @@ def rerate(episode: Episode, judge: Judge, log: EpisodeLog | None = None) -> Ite
     name, options = begin["user"]["name"], begin["user"].get("options", {})
     users, persona = judge.users(name, options), resident_of(episode)
     if callable(foresee := getattr(users, "foresee", None)):
-        foresee(persona.setting, [text for d in episode.decisions() for text in (d.text, *(t for t, _ in d.alternatives)) if text])
+        said = [text for d in episode.decisions() for text in (d.text, *(text for text, _ in d.alternatives))]
+        foresee(persona.setting, [text for text in said if text])
     try:
         yield from live(episode, users, persona, log, alternatives="rated" if _rates(users) else "dropped")
-    except LogError as error:
-        if log is not None:
-            log.close()
-        raise LogError(f"{episode.path}: not every logged decision can be rated by user {' '.join(map(str, judge.of(name, options)))}"
-                       f", who is asleep or away at one: {error}") from error
+    except NotThereError as error:
+        who, given = judge.of(name, options)
+        raise LogError(f"user {who!r} with options {json.dumps(given)} is asleep or away at a logged decision, and cannot rate "
+                       f"it: choose options that leave the resident's hours as they were ({error})") from error
 
 
 def _rates(users: UserBatch) -> bool:
@@ -154,14 +154,15 @@ def prepare(folder: Path, config: Mapping[str, Any], replace: bool = False) -> N
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         there = read_config(folder) if (folder / "run.json").exists() else {}
         if MARK not in there:
-            raise RunError(f"--out {folder} is not empty, and holds nothing that propersim rescore wrote: choose another folder")
+            raise RunError(f"--out {folder} is not empty, and holds nothing that propersim rescore wrote: choose another "
+                           f"folder")
         if there != config and not replace:
-            raise RunError(f"--out {folder} holds ratings of another run or by another user: choose another folder, or replace "
-                           f"them with --replace")
+            raise RunError(f"--out {folder} holds ratings of another run or by another user: choose another folder, or "
+                           f"replace them with --replace")
         shutil.rmtree(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "run.json", json.dumps({"config": config}, indent=1) + "\n")
+        write_config(folder, config)
     except OSError as error:
         raise RunError(f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out") from error
 
@@ -201,13 +202,15 @@ def _one(episode: Episode, judge: Judge, out: Path, config: Mapping[str, Any]) -
                       **{MARK: {"sha256": episode.end["sha256"], "rubric": begin["rubric"], "version": begin["version"]}})
     marks = np.zeros((2, 16, 16), np.int64)
     heard = unrated = dropped = 0
-    for step in rerate(episode, judge, log):
-        old, heard = step.decision.marks, heard + 1
-        dropped += len(step.decision.alternatives) - len(step.alternatives)
-        if old is not None and step.marks is not None:
-            marks[int(bool(step.decision.text)), old, step.marks] += 1
-        unrated += old is not None and step.marks is None
-    log.close()
+    try:
+        for step in rerate(episode, judge, log):
+            old, heard = step.decision.marks, heard + 1
+            dropped += len(step.decision.alternatives) - len(step.alternatives)
+            if old is not None and step.marks is not None:
+                marks[int(bool(step.decision.text)), old, step.marks] += 1
+            unrated += old is not None and step.marks is None
+    finally:
+        log.close()
     again = read_episode(log.path)
     old_days, new_days = ([{k: v for k, v in day.items() if k != "event"} for day in e.days()] for e in (episode, again))
     return Lived(begin["assistant"], log.path, measure(episode), measure(again), marks, days=len(old_days),
