@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from logged_runs import AGENTS, make_run, seal
 
 import propersim_env
 from propersim_env.agents.assistants.proper import trl_data
@@ -19,64 +20,10 @@ from propersim_env.agents.assistants.proper.pairs import Scheme, kto_examples, p
 from propersim_env.agents.assistants.proper.presets import preset
 from propersim_env.cli import main
 from propersim_env.evaluation.relive import observations
-from propersim_env.evaluation.runner import RunPlan, execute, prepare
-from propersim_env.evaluation.units import RunConfig
 from propersim_env.export import minari_dataset, parquet
 from propersim_env.export.source import Places, utf8
 from propersim_env.log import LogError, read_episode
 from propersim_env.messages import DIMENSIONS
-from propersim_env.persona import select_personas
-
-AGENTS = '''
-from propersim_env.agents.users.simulated import SimulatedUser
-from propersim_env.messages import UserTurn
-
-
-class Own:
-    """Speaks at every 45th decision, has others rated at every 20th, and notes what it learned."""
-
-    texts = ("Would you like a slow walk round the pond before lunch, then tea?", "Bake bread \\U0001F35E\\x00 for \\u05d4",
-             "Ring your oldest friend and laugh about school for a quarter of an hour.")
-
-    def reset(self, seed):
-        self.ticks = 0
-
-    def act(self, observation):
-        self.ticks += 1
-        return self.texts[self.ticks // 45 % 3] if self.ticks % 45 == 0 else ""
-
-    def alternatives(self):
-        return ["", self.texts[self.ticks // 20 % 3], "Some tea?"] if self.ticks % 20 == 0 else []
-
-    def learn(self, events):
-        self.known = len(events)
-
-    def notes(self):
-        return {"known": self.known}
-
-
-class Moody:
-    """Does not say what it thinks of every third text that it hears."""
-
-    def __init__(self):
-        self.user, self.heard = SimulatedUser(), 0
-
-    def reset(self, persona, seed):
-        return self.user.reset(persona, seed)
-
-    def act(self, heard):
-        turn = self.user.act(heard)
-        self.heard += bool(heard)
-        if heard and self.heard % 3 == 0:
-            return UserTurn(None, turn.activity, turn.tick, failure="moody", diary=turn.diary)
-        return turn
-'''
-
-
-def make_run(folder, assistants, personas="2", days=2, **options):
-    plan = RunPlan(folder, tuple(assistants), tuple(select_personas(personas)), (0,), RunConfig(days, **options))
-    assert execute(plan, prepare(plan)) == []
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +68,7 @@ def test_parquet_reads_back_into_the_same_decisions(run, tmp_path, capsys):
         assert list(there.observations) == [observation for observation, _ in observations(log)]
     decisions = [d for log in logged for d in log.decisions()]
     printed = capsys.readouterr().out
-    assert f"6 episodes, {len(decisions):,} decisions, {sum(bool(d.text) for d in decisions)} texts" in printed
+    assert f"9 episodes, {len(decisions):,} decisions, {sum(bool(d.text) for d in decisions)} texts" in printed
     assert f"{sum(len(d.alternatives) for d in decisions)} alternatives" in printed
     assert parquet.about(out)["runs"]["a"] == json.loads((run / "run.json").read_text())
 
@@ -208,17 +155,6 @@ def test_a_log_that_cannot_be_lived_again_goes_without_observations(base, run, t
     assert set(there.observations) == {None} and there.begin["rubric"] == 1
 
 
-def seal(path):
-    """Give an edited log the checksum of what it holds now."""
-    import hashlib
-
-    data = path.read_bytes()
-    body = data[: data.rstrip(b"\n").rfind(b"\n") + 1]
-    end = json.loads(data[len(body) :])
-    end["sha256"] = hashlib.sha256(body).hexdigest()
-    path.write_bytes(body + json.dumps(end, separators=(",", ":")).encode() + b"\n")
-
-
 def test_other_parquet_files_are_refused(tmp_path):
     need("pyarrow")
     import pyarrow.parquet
@@ -289,7 +225,7 @@ def test_minari_takes_one_world(base, run, tmp_path, capsys):
     assert "replace it with --replace" in refused(capsys, *again)
     assert main([*map(str, again), "--replace", "--json"]) == 0
     printed = capsys.readouterr().out
-    assert json.loads(printed[printed.index("{\n") :])["episodes"] == 2
+    assert json.loads(printed[printed.index("{\n") :])["episodes"] == 3
 
 
 # TRL
@@ -419,7 +355,7 @@ def test_unfinished_episodes_are_left_out_and_named(base, tmp_path, capsys):
     out = tmp_path / "out.jsonl"
     assert main(["export", str(part), "--to", "trl-kto", "--out", str(out)]) == 0
     printed = capsys.readouterr()
-    assert f"left out: {cut}" in printed.err.replace("\n", "") and "3 episodes" in printed.out
+    assert f"left out: {cut}" in printed.err.replace("\n", "") and "5 episodes" in printed.out
     assert "is truncated" in refused(capsys, "export", cut, "--to", "trl-kto", "--out", tmp_path / "x")
 
 

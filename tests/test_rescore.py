@@ -8,50 +8,20 @@ from statistics import mean
 
 import numpy as np
 import pytest
+from logged_runs import AGENTS, make_run, seal
 
 from propersim_env.cli import main
 from propersim_env.evaluation import rescore_report
 from propersim_env.evaluation.rescore import Judge, changes, prepare, rescore, resolved
-from propersim_env.evaluation.runner import RunPlan, execute, prepare as prepare_run, read_config
-from propersim_env.evaluation.units import RunConfig
+from propersim_env.evaluation.runner import read_config
 from propersim_env.log import read_episode
 from propersim_env.messages import DIMENSIONS
-from propersim_env.persona import select_personas
-
-from .test_exports import AGENTS, seal
-
-STRICT = '''
-from propersim_env.agents.users.simulated import SimulatedUser
-from propersim_env.messages import Rating, UserTurn
-from dataclasses import replace
-
-
-class Strict:
-    """Lives as the simulated user does, and gives no text its mark for timing; cannot say what it did not hear."""
-
-    def __init__(self):
-        self.user = SimulatedUser()
-
-    def reset(self, persona, seed):
-        return self.user.reset(persona, seed)
-
-    def act(self, heard):
-        turn = self.user.act(heard)
-        return replace(turn, rating=replace(turn.rating, marks=turn.rating.marks & ~2)) if heard else turn
-'''
-
-
-def make_run(folder, assistants, personas="3", days=2, **options):
-    plan = RunPlan(folder, tuple(assistants), tuple(select_personas(personas)), (0,), RunConfig(days, **options))
-    assert execute(plan, prepare_run(plan)) == []
-    return folder
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     base = tmp_path_factory.mktemp("runs")
     (base / "own.py").write_text(AGENTS)
-    (base / "strict.py").write_text(STRICT)
     return base
 
 
@@ -141,7 +111,7 @@ def test_agreement_of_marks_is_what_the_logs_add_up_to(run, again):
 def test_scores_are_what_both_logs_add_up_to(run, again):
     out, found = again
     rows = {row["name"]: row for row in found["assistants"]}
-    assert list(rows)[0] == "oracle" and len(rows) == 5
+    assert next(iter(rows)) == "oracle" and len(rows) == 5
     for folder, side in ((run, "before"), (out, "after")):
         utility = {name: {p: sum((r - 2) / 2 for r in earned(folder, name, p)) for p in ("p01", "p02", "p03")} for name in rows}
         for name, row in rows.items():
@@ -230,7 +200,7 @@ def test_a_log_of_an_older_rubric_is_rated_by_the_present_one(run, tmp_path, cap
 
 
 def test_another_user_rates_what_it_hears(run, base, tmp_path, capsys):
-    user = f"{base / 'strict.py'}:Strict"
+    user = f"{base / 'own.py'}:Strict"
     assert main(["rescore", str(run), "--user", user, "--out", str(tmp_path / "x"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["changes"] == [f"user simulated -> {user}"]

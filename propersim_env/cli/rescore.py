@@ -62,8 +62,8 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError("--reader and --option reader=… are the same: give one")
         given["reader"] = options.reader
     judge = Judge(options.user, given)
-    places = Places(options.runs)
     configs = [read_config(place) for place in options.runs]
+    places = Places(options.runs)
     same_worlds(options.runs, configs)
     with ERR.status("building the user …"):
         judge.users(configs[0]["user"], configs[0]["user_options"])
