@@ -1,10 +1,12 @@
 """Logs in other formats: written, read back with the library of that format, and compared with the log."""
 
+import gc
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,6 +155,35 @@ def test_a_log_that_cannot_be_lived_again_goes_without_observations(base, run, t
     [there] = parquet.read(out)
     assert there.decisions == tuple(read_episode(older).decisions())
     assert set(there.observations) == {None} and there.begin["rubric"] == 1
+
+
+def test_a_propensity_in_the_log_is_a_column(run, tmp_path):
+    need("pyarrow")
+    path = next(run.glob("events-fixed-rate-p02-*"))
+    noted = tmp_path / path.name
+    noted.write_text(path.read_text().replace('"event":"said",', '"event":"said","propensity":0.25,'))
+    seal(noted)
+    parquet.write(Places([noted]).read(), tmp_path / "a.parquet", {}, with_observations=False)
+    [there] = parquet.read(tmp_path / "a.parquet")
+    assert there.decisions == tuple(read_episode(noted).decisions())
+    assert {d.event["propensity"] for d in there.decisions if d.text} == {0.25}
+
+
+def test_one_episode_is_in_memory_at_a_time(run, tmp_path):
+    need("pyarrow", "minari", "PIL")
+    read, most = [], []
+
+    def sources():
+        for source in Places([run]).read():
+            read.append(weakref.ref(source.episode))
+            yield source
+            gc.collect()
+            most.append(sum(episode() is not None for episode in read))
+
+    parquet.write(sources(), tmp_path / "a.parquet", {})
+    minari_dataset.write(sources(), tmp_path / "minari", "some-v0")
+    trl_data.write(sources(), tmp_path / "a.jsonl", "trl-dpo", preset("cold").recall)
+    assert len(most) == 27 and max(most) <= 2  # a loop variable still holds the one before
 
 
 def test_other_parquet_files_are_refused(tmp_path):

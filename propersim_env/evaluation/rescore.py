@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from propersim_env import __version__
 from propersim_env.episode import RUBRIC_VERSION, episode_log
-from propersim_env.evaluation.metrics import EpisodeMetrics, measure
+from propersim_env.evaluation.metrics import EpisodeMetrics, measure, same
 from propersim_env.evaluation.relive import NotThereError, Step, live, resident_of
 from propersim_env.evaluation.report import episodes
 from propersim_env.evaluation.runner import RunError, read_config, write_config
@@ -76,6 +76,7 @@ class Lived:
         unheard: Decisions after the resident dismissed the assistant, which nobody rated again.
         unrated: Decisions that were rated in the old log and could not be now.
         dropped: Alternatives that this user cannot rate.
+        catalogue: Texts rated both times that are in the setting's catalogue.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Lived:
     unheard: int = 0
     unrated: int = 0
     dropped: int = 0
+    catalogue: int = 0
 
 
 def rerate(episode: Episode, judge: Judge, log: EpisodeLog | None = None) -> Iterator[Step]:
@@ -141,8 +143,15 @@ def changes(config: Mapping[str, Any], judge: Judge) -> list[str]:
     old, new = config["user_options"], after["user_options"]
     for key in sorted({*old, *new}):
         if old.get(key) != new.get(key):
-            lines.append(f"user option {key}: {json.dumps(old.get(key, 'default'))} -> {json.dumps(new.get(key, 'default'))}")
+            lines.append(f"user option {key}: {_shown(old.get(key, 'default'))} -> {_shown(new.get(key, 'default'))}")
     return lines or ["nothing: the same user, options and rubric, which must give the same ratings"]
+
+
+def _shown(value: Any) -> str:
+    """An option's value; of a path its last two parts, where a model lies on this disk is nobody's business."""
+    if isinstance(value, str) and Path(value).is_absolute():
+        return "/".join(Path(value).parts[-2:])
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def prepare(folder: Path, config: Mapping[str, Any], replace: bool = False) -> None:
@@ -197,17 +206,20 @@ def _one(episode: Episode, judge: Judge, out: Path, config: Mapping[str, Any]) -
     machine = MachineConfig(begin["days"], "utility", begin["reveal_persona"], begin.get("max_cycles"),
                             begin.get("feedback", "full"))
     more = {"privileged": True} if begin.get("privileged") else {}
-    log = episode_log(out, begin["assistant"], resident_of(episode), begin["seed"], machine,
+    persona = resident_of(episode)
+    known = {same(entry.text) for entry in persona.setting.catalogue}
+    log = episode_log(out, begin["assistant"], persona, begin["seed"], machine,
                       {"name": config["user"], "options": config["user_options"]}, config["variant"], **more,
                       **{MARK: {"sha256": episode.end["sha256"], "rubric": begin["rubric"], "version": begin["version"]}})
     marks = np.zeros((2, 16, 16), np.int64)
-    heard = unrated = dropped = 0
+    heard = unrated = dropped = catalogue = 0
     try:
         for step in rerate(episode, judge, log):
             old, heard = step.decision.marks, heard + 1
             dropped += len(step.decision.alternatives) - len(step.alternatives)
             if old is not None and step.marks is not None:
                 marks[int(bool(step.decision.text)), old, step.marks] += 1
+                catalogue += same(step.decision.text) in known
             unrated += old is not None and step.marks is None
     finally:
         log.close()
@@ -215,4 +227,4 @@ def _one(episode: Episode, judge: Judge, out: Path, config: Mapping[str, Any]) -
     old_days, new_days = ([{k: v for k, v in day.items() if k != "event"} for day in e.days()] for e in (episode, again))
     return Lived(begin["assistant"], log.path, measure(episode), measure(again), marks, days=len(old_days),
                  changed_days=sum(a != b for a, b in zip(old_days, new_days, strict=False)),
-                 unheard=sum(1 for _ in episode.decisions()) - heard, unrated=unrated, dropped=dropped)
+                 unheard=sum(1 for _ in episode.decisions()) - heard, unrated=unrated, dropped=dropped, catalogue=catalogue)

@@ -132,7 +132,7 @@ def compare(lived: Sequence[Lived], changes: Sequence[str], left_out: Sequence[s
     marks = np.sum([o.marks for o in kept], axis=0)
     agreement = {kind: {name: _agreement(marks[k], i) for i, name in enumerate(DIMENSIONS)}
                  for k, kind in ((1, "texts"), (0, "silence"))}
-    counts = {key: sum(getattr(o, key) for o in kept) for key in ("unheard", "unrated", "dropped")}
+    counts = {key: sum(getattr(o, key) for o in kept) for key in ("unheard", "unrated", "dropped", "catalogue")}
     rows.sort(key=lambda row: -np.nan_to_num(_mean(row.before["utility"]), nan=-np.inf))
     return Comparison(rows, agreement, [r for by in RANKED if (r := _ranking(rows, by)) is not None],
                       len({p for p, _ in shared}), len(shared), changes, left_out,
@@ -210,6 +210,10 @@ def lines(found: Comparison) -> list[str]:
                       ("dropped", "alternatives were left out: this user cannot rate what it does not hear")):
         if found.counts[key]:
             result.append(f"{found.counts[key]:,} {text}")
+    said = sum(row.said for row in found.rows)
+    if any(line.startswith("user option reader") for line in found.changes) and 2 * found.counts["catalogue"] > said:
+        result.append(f"a weak test: {found.counts['catalogue']:,} of {said:,} texts are the catalogue's, which all readers "
+                      "are fitted on")
     if not found.rankings:
         result.append("fewer than two assistants have a score: there is no ranking")
     for ranking in found.rankings:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def write(sources: Iterable[Source], root: Path, dataset: str, *, reward: Reward
     with tempfile.TemporaryDirectory(prefix=".export-", dir=root) as work:
         folder, entries, first = Path(work), [], None
         for number, source in enumerate(sources):
-            first = first or source
+            first = first or replace_fields(source, episode=replace_fields(source.episode, events=()))
             _same_world(first, source)
             episode = _episode(source, _reward(first, reward), counts)
             characters["observation"].update(*episode["observations"])

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propersim_env.agents.users.simulated.compiled import EMBEDDED, text_reader
+from propersim_env.evaluation.metrics import same
 from propersim_env.evaluation.relive import same_rubric
 from propersim_env.evaluation.rescore import Judge, rerate
 from propersim_env.evaluation.statistics import Interval, interval, kendall, nanmean, ratio
@@ -24,7 +25,6 @@ from propersim_env.setting import load_setting
 
 from .runs import Results, Run
 from .table import with_interval
-from .texts import same
 
 FloatArray = NDArray[np.float64]
 
