@@ -23,6 +23,9 @@ from propersim_env.baselines.bandit import Bandit, Floats, LinearModel, Talker, 
 from propersim_env.evaluation.units import Batch, RunConfig, Unit
 from propersim_env.messages import DIMENSIONS
 from propersim_env.persona import select_personas
+from propersim_env.schema import read_json
+from propersim_env.setting import whole
+from propersim_env.splits import check_catalogue, split
 
 PRIOR_FILE = Path(__file__).with_name("thompson.npz")
 FIRST_SPREAD = 0.2
@@ -51,6 +54,20 @@ def load_prior(path: Path = PRIOR_FILE) -> tuple[tuple[Floats, Floats, float], .
     return tuple(prior)
 
 
+def provenance(path: Path) -> dict[str, Any]:
+    """What is noted beside a prior: ``learned_from`` (splits) and ``setting`` among it.
+
+    Raises:
+        ValueError: The note is missing, or lacks these.
+    """
+    try:
+        about: dict[str, Any] = read_json(path.with_suffix(".json"))
+        return {**about, "learned_from": about["learned_from"], "setting": about["setting"]}
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path.with_suffix('.json')}: does not say from whom the prior of thompson-pooled was learned "
+                         f"({error}); write both with python -m propersim_env.baselines.thompson fit --out {path}") from error
+
+
 class Thompson(Bandit):
     """Linear Thompson sampling from a prior fitted on other residents.
 
@@ -68,7 +85,11 @@ class Thompson(Bandit):
             raise ValueError(f"spread={spread} is negative: choose 0 (no exploration) or more")
         super().__init__(worth, easing, setting)
         self.spread = spread
-        self.prior = load_prior(Path(prior) if prior else PRIOR_FILE)
+        path = Path(prior) if prior else PRIOR_FILE
+        self.prior, about = load_prior(path), provenance(path)
+        self.learned_from = tuple(about["learned_from"])
+        check_catalogue(setting, about["setting"], "fit a prior with python -m propersim_env.baselines.thompson fit --setting "
+                        f"{setting.removesuffix('@new')}@known --out FILE, and name it with prior=FILE")
         found = tuple(len(mean) for mean, _, _ in self.prior)
         if found != self.world.sizes:
             raise ValueError(f"the prior has {found} weights by mark and setting {setting!r} needs {self.world.sizes}: fit one "
@@ -121,8 +142,14 @@ class Rollout(Talker):
         return int(self.rng.integers(len(self.world.texts))) if self.rng.random() < self.chance else None
 
 
-def roll_out(number: int, days: int, setting: str = "house", seed: int = 0) -> list[Data]:
-    """Log random rollouts with sampled personas.
+def roll_out(people: str, days: int, setting: str = "house", seed: int = 0) -> list[Data]:
+    """Log random rollouts.
+
+    Args:
+        people: See `propersim_env.persona.select_personas`, e.g. ``"train:512"``.
+        days: With each.
+        setting: Where they live; of which catalogue, if it names a part.
+        seed: Of the episodes.
 
     Returns:
         For each mark, for each persona, the features ``(n, d)`` and marks ``(n,)`` of what was said.
@@ -130,10 +157,10 @@ def roll_out(number: int, days: int, setting: str = "house", seed: int = 0) -> l
     Raises:
         RuntimeError: An episode failed.
     """
-    personas = select_personas(f"sampled:{number}", setting, seed)
+    personas = select_personas(people, whole(setting))
     logged: list[Data] = [[] for _ in DIMENSIONS]
     name = f"{__package__}.thompson:Rollout:setting={setting}"
-    for first in range(0, number, 32):
+    for first in range(0, len(personas), 32):
         units = [Unit(name, persona, seed) for persona in personas[first : first + 32]]
         batch = Batch(units, RunConfig(days, feedback="delivered"), None)
         failures = batch.run()
@@ -202,9 +229,9 @@ def fit(data: Data, rounds: int = 20, blocks: tuple[int, int] | None = None) -> 
     return mean, covariance, noise
 
 
-def write_prior(path: Path, number: int, days: int, setting: str) -> None:
+def write_prior(path: Path, chosen: str, number: int, days: int, setting: str) -> None:
     """Roll out, fit, and write the prior with its provenance (same name, ending ``.json``)."""
-    logged = roll_out(number, days, setting)
+    logged = roll_out(f"{chosen}:{number}", days, setting)
     arrays: dict[str, Any] = {}
     shared, width = world(setting).shared, world(setting).width
     for name, data in zip(DIMENSIONS, logged, strict=True):
@@ -218,7 +245,7 @@ def write_prior(path: Path, number: int, days: int, setting: str) -> None:
     path.with_suffix(".json").write_text(json.dumps({
         "about": "Prior of the assistant thompson-pooled: mean, lower triangle of the covariance and noise, for each mark.",
         "source": "Fitted by python -m propersim_env.baselines.thompson fit on random rollouts with the simulated user.",
-        "setting": setting, "personas": f"sampled:{number}", "population_seed": 0, "days": days,
+        "setting": setting, "personas": f"{chosen}:{number}", "learned_from": [chosen], "days": days,
         "number_a_day": [SLOWEST, FASTEST], "recommendations": said,
         "share_of_marks": {name: round(float(np.concatenate([y for _, y in data]).mean()), 4)
                            for name, data in zip(DIMENSIONS, logged, strict=True)},
@@ -230,11 +257,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m propersim_env.baselines.thompson", description=main.__doc__)
     fitting = parser.add_subparsers(required=True).add_parser("fit", help="write the prior of thompson-pooled anew")
     fitting.add_argument("--personas", type=int, default=512, help="number of personas; default: 512")
+    fitting.add_argument("--split", default="train", help="whose people; default: train")
     fitting.add_argument("--days", type=int, default=14, help="days with each; default: 14")
     fitting.add_argument("--setting", default="house", help="name or folder of a setting; default: house")
     fitting.add_argument("--out", type=Path, default=PRIOR_FILE, help="default: the file that is shipped")
     options = parser.parse_args(arguments)
-    write_prior(options.out, options.personas, options.days, options.setting)
+    if (last := split(options.split).from_day) and options.days > last:
+        fitting.error(f"--days {options.days}: of {options.split} learners may see the first {last} days")
+    write_prior(options.out, options.split, options.personas, options.days, options.setting)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 from propersim_env.clock import applies, parse_time
 from propersim_env.names import near_matches
 from propersim_env.schema import DataError, read_json, validate
-from propersim_env.setting import ActivityKind, Setting, check_activity, load_setting
+from propersim_env.setting import PARTS, ActivityKind, Setting, check_activity, load_setting
 
 TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 
@@ -186,16 +186,23 @@ def load_persona(name: str, setting: Setting | str = "house") -> Persona:
     return persona_from_dict(read_json(path), setting, str(path))
 
 
-def select_personas(spec: str | Sequence[str], setting: Setting | str = "house", seed: int = 0) -> list[Persona]:
+def select_personas(
+    spec: str | Sequence[str], setting: Setting | str = "house", seed: int = 0, hidden: int | None = None
+) -> list[Persona]:
     """The personas that a specification names.
 
     Args:
-        spec: ``"all"`` (the bundled ones), a number (the first so many bundled ones), ``"sampled:64"`` (fresh ones from
-            `population`), or comma-separated ids and file paths; a list of such.
+        spec: ``"all"`` (the bundled ones), a number (the first so many bundled ones), ``"test:64"`` (people of a split, see
+            `propersim_env.splits`), ``"sampled:64"`` (fresh ones from `population`), or comma-separated ids and file paths; a
+            list of such.
         setting: Name or object.
-        seed: Seed of the sampler; persona i of a seed is the same whatever the number sampled.
+        seed: Which population ``sampled:N`` is of; persona i of it is the same whatever the number sampled.
+        hidden: Which population ``hidden:N`` is of; a new one is drawn if None.
     """
     setting = load_setting(setting) if isinstance(setting, str) else setting
+    if setting.name.endswith(PARTS):
+        raise ValueError(f"setting {setting.name!r} has a part of the catalogue and is for assistants (name:setting="
+                         f"{setting.name}): people understand all of it")
     parts = spec.split(",") if isinstance(spec, str) else list(spec)
     personas: list[Persona] = []
     for part in (p.strip() for p in parts):
@@ -206,8 +213,8 @@ def select_personas(spec: str | Sequence[str], setting: Setting | str = "house",
             if not 1 <= int(part) <= len(bundled):
                 raise ValueError(f"personas {part!r}: there are {len(bundled)} bundled ones; use sampled:{part} for more")
             personas += [load_persona(name, setting) for name in bundled[: int(part)]]
-        elif part.startswith("sampled:"):
-            personas += _sampled(part, setting, seed)
+        elif split_of(part):
+            personas += _sampled(part, setting, seed, hidden)
         else:
             personas.append(load_persona(part, setting))
     ids = [p.id for p in personas]
@@ -216,10 +223,27 @@ def select_personas(spec: str | Sequence[str], setting: Setting | str = "house",
     return personas
 
 
-def _sampled(part: str, setting: Setting, seed: int) -> list[Persona]:
-    from propersim_env.population import sample_persona
+def split_of(part: str) -> str:
+    """Name of the split in ``"test:64"``, also ``"sampled"``; ``""`` for what is not of this form.
 
-    number = part.removeprefix("sampled:")
+    Raises:
+        ValueError: It is, but there is no such split.
+    """
+    from propersim_env.splits import split, splits
+
+    name, colon, number = part.strip().partition(":")
+    if not colon or (not number.isdigit() and name != "sampled" and name not in splits()):
+        return ""
+    return name if name == "sampled" else split(name).name
+
+
+def _sampled(part: str, setting: Setting, seed: int, hidden: int | None) -> list[Persona]:
+    from propersim_env.population import sample_persona
+    from propersim_env.splits import people
+
+    name, _, number = part.partition(":")
     if not number.isdigit() or int(number) < 1:
-        raise ValueError(f"personas {part!r}: write sampled:N with N >= 1, e.g. sampled:64")
+        raise ValueError(f"personas {part!r}: write {name}:N with N >= 1, e.g. {name}:64")
+    if name != "sampled":
+        return people(name, int(number), setting, hidden)
     return [sample_persona(seed, i, setting) for i in range(int(number))]

@@ -78,6 +78,8 @@ class Assistant(Protocol):
     - ``get_state()`` / ``set_state(state)``: JSON values, for exact branching.
     - ``bind(resident)``: called after ``reset`` with privileged knowledge of the resident; for oracles only, and
       recorded in the log.
+    - ``learned_from``: whom it has learned from before the run: names of splits, populations (``"s5"``) or ids of people (see
+      `propersim_env.splits`). The runner refuses to evaluate it with these.
     - ``replay(observation, text)``: when a run is resumed, called instead of ``act`` with what was said then; define it
       where ``act`` is expensive.
     """

@@ -7,7 +7,7 @@ accepted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from propersim_env.names import near_matches
 from propersim_env.schema import DATA, DataError, read_json, read_json_lines, validate
 
 SETTINGS = DATA / "settings"
+PARTS = ("@known", "@new")
+"""Endings of names of settings with a part of the catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Setting:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # By reference: a worker process loads the folder once, however many personas it receives.
-        return load_setting, (str(self.folder),)
+        return load_setting, (str(self.folder) + self.name.removeprefix(self.folder.name),)
 
     @cached_property
     def topic_ids(self) -> tuple[str, ...]:
@@ -157,17 +159,44 @@ def setting_names() -> list[str]:
     return sorted(path.name for path in SETTINGS.iterdir() if (path / "home.json").exists())
 
 
+def whole(name: str) -> str:
+    """The name of a setting without the part of the catalogue that it names.
+
+    Example:
+        >>> whole("house@new"), whole("house")
+        ('house', 'house')
+    """
+    return name.rpartition("@")[0] if name.endswith(PARTS) else name
+
+
 def load_setting(name: str = "house") -> Setting:
     """Load a bundled setting by name, or one of your own by the path of its folder.
+
+    Args:
+        name: ``"house@known"`` has two thirds of the texts of each topic and tone in its catalogue, ``"house@new"`` the others:
+            for assistants that are to learn with one part and be tried with the other.
 
     Raises:
         ValueError: No such setting; near matches are listed.
         DataError: A file of it is malformed.
     """
+    name, part = whole(name), name[len(whole(name)) + 1 :]
     folder = SETTINGS / name if (SETTINGS / name / "home.json").exists() else Path(name)
     if not (folder / "home.json").exists():
         raise ValueError(f"unknown setting {name!r}: {near_matches(name, setting_names())}, or the path of a folder")
-    return _load(folder.resolve())
+    return _part(folder.resolve(), part) if part else _load(folder.resolve())
+
+
+@lru_cache(maxsize=8)
+def _part(folder: Path, part: str) -> Setting:
+    """A setting with a part of its catalogue."""
+    setting = _load(folder)
+    groups: dict[tuple[str, str], list[CatalogueText]] = {}
+    for entry in sorted(setting.catalogue, key=lambda t: t.id):
+        groups.setdefault((entry.topic, entry.tone), []).append(entry)
+    known = {entry.id for entries in groups.values() for entry in entries[: -(-2 * len(entries) // 3)]}
+    texts = tuple(entry for entry in setting.catalogue if (entry.id in known) == (part == "known"))
+    return replace(setting, name=f"{setting.name}@{part}", catalogue=texts)
 
 
 @lru_cache(maxsize=8)

@@ -152,7 +152,7 @@ def test_shipped_prior_fits_the_setting_and_says_where_it_is_from():
         assert np.linalg.eigvalsh(covariance)[0] > -1e-6
         assert 0 < noise < 0.25
     provenance = json.loads(thompson.PRIOR_FILE.with_suffix(".json").read_text())
-    assert provenance["population_seed"] == 0
+    assert provenance["learned_from"] == ["train"]
     assert set(provenance["share_of_marks"]) == set(DIMENSIONS)
 
 
@@ -162,11 +162,11 @@ def test_a_prior_can_be_fitted_from_the_command_line(tmp_path, capsys):
     assistant = Thompson(prior=str(tmp_path / "prior.npz"))
     assistant.reset(0)
     assert live(assistant, toy, days=1) is not None
-    assert json.loads((tmp_path / "prior.json").read_text())["personas"] == "sampled:3"
+    assert json.loads((tmp_path / "prior.json").read_text())["personas"] == "train:3"
 
 
 def test_rollouts_log_what_was_said():
-    logged = roll_out(2, days=2)
+    logged = roll_out("train:2", days=2)
     assert len(logged) == 4
     assert [len(data) for data in logged] == [2] * 4
     for (x, y), size in zip((data[0] for data in logged), world("house").sizes, strict=True):

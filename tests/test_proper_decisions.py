@@ -110,9 +110,9 @@ class TestWhenItSpeaks:
     def test_silence_makes_a_patient_assistant_ask_for_less(self) -> None:
         patient = ProPerAssistant("cold", patience=0.2, train=False)
         patient.reset(0)
-        assert patient._least(1000) == pytest.approx(0.4)
+        assert patient._least(1000) == pytest.approx(0.2)
         patient.recall.said.append((1000, "Tea?"))
-        assert [patient._least(1000 + day * 576) for day in (0, 1, 9)] == pytest.approx([0.4, 0.2, 0.0])
+        assert [patient._least(1000 + day * 576) for day in (0, 1, 9)] == pytest.approx([0.2, 0.0, -0.2])
 
     def test_the_first_day_is_the_models_alone(self) -> None:
         assistant = ProPerAssistant("cold", train=False)

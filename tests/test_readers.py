@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from propersim_env.agents.users.simulated import compiled
 from propersim_env.agents.users.simulated.compiled import text_reader
 from propersim_env.agents.users.simulated.user import SimulatedUser
 from propersim_env.cli import main
@@ -32,6 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.filterwarnings("default")
 def test_a_sentence_transformers_model_can_read(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compiled._reader.cache_clear()  # another test may have had the same model
     setting = load_setting()
     reader = text_reader(setting, model)
     found = reader.topic_model.left_out[: len(setting.catalogue)].argmax(axis=1)

@@ -1,6 +1,6 @@
 """Learn from other people's logs how far ProPerAssistant should trust which evidence: the prior of its memory.
 
-    propersim run --assistants proper:preset=amortised:train=false --personas sampled:24 --seed 3 --days 7 --out runs/others
+    propersim run --assistants proper:preset=amortised:train=false --personas more-train:24 --seed 3 --days 7 --out runs/others
     python -m propersim_env.baselines.studies.memory_prior runs/others --out prior.json
 
 The logs are lived again with a memory beside them that trusts the plainest evidence. Weights of evidence are then fitted to
@@ -36,6 +36,7 @@ from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.evaluation.report import episodes
 from propersim_env.log import Episode
 from propersim_env.seeding import stream
+from propersim_env.splits import learned_from
 
 TRUSTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 LOOSE = 1.0
@@ -108,7 +109,8 @@ def study(logs: Sequence[Episode], chosen: Preset, out: Path) -> Table:
         left = {person for k, person in enumerate(persons) if k % 3 == 2}
         held = [life for life, e in zip(lives, logs, strict=True) if e.begin["persona"]["id"] in left]
         known = [life for life, e in zip(lives, logs, strict=True) if e.begin["persona"]["id"] not in left]
-        made: dict[str, Any] = {"trust": {**neutral.trust}, "weights": {"welcome": {"memory": 1.0}}}
+        made: dict[str, Any] = {"learned_from": learned_from((e.begin["persona"], e.begin["days"]) for e in logs),
+                                "trust": {**neutral.trust}, "weights": {"welcome": {"memory": 1.0}}}
 
         def choose(mark: str, known: Sequence[Life], held: Sequence[Life]) -> None:
             cells = []

@@ -10,6 +10,7 @@ from propersim_env import __version__
 from propersim_env.cli import (
     benchmark,
     check,
+    compare,
     demo,
     explain,
     export,
@@ -44,8 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"propersim {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (demo, run, report, explain, export, rescore, personas, play, check, read, train, validate, variants,
-                   benchmark):
+    for module in (demo, run, compare, report, explain, export, rescore, personas, play, check, read, train, validate,
+                   variants, benchmark):
         module.add(commands)
     return parser
 

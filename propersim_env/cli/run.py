@@ -20,11 +20,13 @@ from rich.progress import (
 
 from propersim_env.cli.console import ERR, OUT, add_common, error, key_value, print_json
 from propersim_env.evaluation import report
+from propersim_env.evaluation.engines import make_engine
 from propersim_env.evaluation.failures import Failure
-from propersim_env.evaluation.runner import RunPlan, execute, prepare
+from propersim_env.evaluation.runner import RunPlan, execute, prepare, read_config
 from propersim_env.evaluation.units import RunConfig, Unit
-from propersim_env.persona import select_personas
+from propersim_env.persona import select_personas, split_of
 from propersim_env.registry import assistant_names
+from propersim_env.splits import hidden_population, split, splits
 from propersim_env.variants import settle
 
 DECISIONS_PER_DAY = 380
@@ -41,11 +43,13 @@ examples:
 
 assistants: {assistants}
   an option follows its name after a colon (random:p=0.02); your own class or function is module:Name or file.py:Name
-personas:   all (the bundled 32), a number, ids (p01,p07), paths of persona files, sampled:N (fresh ones)
+personas:   all (the bundled 32), a number, ids (p01,p07), paths of persona files, sampled:N (fresh ones), or people of a split:
+{splits}
 
 The oracle is always run too, because utility is a share of what it earns. Stop with Ctrl-C at any time: the same
 command goes on where it stopped, and skips what is finished.
 """
+SPLITS = "\n".join(f"  {name + ':N':13}{one.about}" for name, one in splits().items())
 FRESH = "sampled:32"
 """Who lives there in a variant with someone new each episode: as many as are bundled."""
 STANDARD = "silent,always,random,fixed-rate,rate-matched,schedule,timing-oracle,content-oracle,oracle"
@@ -56,7 +60,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "run", help="run assistants with residents and compare them", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Let residents live for some days with each assistant; print a table and keep every event.",
-        epilog=EPILOG.format(assistants=", ".join(assistant_names())),
+        epilog=EPILOG.format(assistants=", ".join(assistant_names()), splits=SPLITS),
     )
     parser.add_argument("--assistants", default=STANDARD, metavar="A,B,…", help=f"default: {STANDARD}")
     parser.add_argument("--personas", help="who lives there; default: all, or what the variant says")
@@ -73,8 +77,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--reveal-persona", action="store_true", help="show the persona to the assistants (an ablation)")
     parser.add_argument("--out", type=Path, default=Path("runs/latest"), help="run folder; default: runs/latest")
     parser.add_argument("--workers", type=int, default=0, help="processes; default: one a core, or one if the run is small")
+    parser.add_argument("--engine", default="auto", metavar="NAME",
+                        help="local (this process), pool (processes; default with several workers), or ray (a cluster)")
     parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS",
                         help="an assistant that takes longer for one decision counts as hanging; default: 600")
+    parser.add_argument("--allow-seen", action="store_true", help="evaluate assistants with people whom they have learned from")
     parser.add_argument("--no-oracle", action="store_true", help="do not add the oracle (utility stays empty)")
     add_common(parser)
     parser.set_defaults(execute=run)
@@ -89,23 +96,32 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
     if report.ORACLE not in assistants and not options.no_oracle:
         assistants.append(report.ORACLE)
     chosen, user_options = settle(options.variant, dict(options.user_option), days=options.days, feedback=options.feedback)
+    spec = options.personas or (FRESH if chosen["persona"] == "sampled" else "all")
+    named = tuple(dict.fromkeys(name for part in spec.split(",") if (name := split_of(part)) and name != "sampled"))
+    from_day = max((split(name).from_day for name in named), default=0)
     config = RunConfig(chosen["days"], options.user, user_options, options.reveal_persona, options.timeout, chosen["feedback"],
-                       options.variant)
-    everybody = FRESH if chosen["persona"] == "sampled" else "all"
-    personas = select_personas(options.personas or everybody, options.setting, options.seed)
+                       options.variant, from_day)
+    personas = select_personas(spec, options.setting, options.seed, _hidden_before(options.out))
     seeds = tuple(range(options.seed, options.seed + options.seeds))
-    return RunPlan(options.out.absolute(), tuple(assistants), tuple(personas), seeds, config)
+    return RunPlan(options.out.absolute(), tuple(assistants), tuple(personas), seeds, config, named, options.allow_seen)
+
+
+def _hidden_before(folder: Path) -> int | None:
+    """The hidden population with which the run in a folder began, so that the same command goes on with it."""
+    return hidden_population(read_config(folder).get("personas", ())) if (folder / "run.json").exists() else None
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command."""
+    make_engine(options.engine, options.workers)
     plan = plan_of(options)
     units = prepare(plan)
     options.interrupted = f"stopped; nothing is lost: run the same command again to go on in {options.out}"
     total = len(plan.units())
     if len(units) < total:
         ERR.print(f"{total - len(units)} of {total} episodes are finished already in {options.out}; going on with the rest")
-    failures = _execute(plan, units, options.workers or default_workers(plan, units)) if units else []
+    workers = options.workers or (0 if options.engine == "ray" else default_workers(plan, units))
+    failures = _execute(plan, units, workers, options.engine) if units else []
     for failure in failures[:10]:
         error(str(failure))
     if len(failures) > 10:
@@ -127,12 +143,12 @@ def default_workers(plan: RunPlan, units: Sequence[Unit]) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _execute(plan: RunPlan, units: Sequence[Unit], workers: int) -> list[Failure]:
+def _execute(plan: RunPlan, units: Sequence[Unit], workers: int, engine: str) -> list[Failure]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(),
                TextColumn("decisions"), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=ERR) as bar:
         task = bar.add_task(f"{len(units)} episodes", total=len(units) * plan.config.days * DECISIONS_PER_DAY)
-        failures = execute(plan, units, workers, lambda n: bar.advance(task, n))
+        failures = execute(plan, units, workers, lambda n: bar.advance(task, n), engine)
         bar.update(task, total=bar.tasks[0].completed)
     return failures
 

@@ -15,6 +15,7 @@ from propersim_env.cli.console import ERR, OUT, add_common, print_json
 from propersim_env.export.source import find_logs, read_log
 from propersim_env.log import Episode
 from propersim_env.seeding import stream
+from propersim_env.splits import learned_from
 
 if TYPE_CHECKING:
     from propersim_env.agents.assistants.proper.train import TrainSettings
@@ -110,7 +111,8 @@ def run(options: argparse.Namespace) -> int:
             progress.update(bar, completed=step, description=f"training, loss {loss:.3f}")
 
         report = train(base, items, options.out, settings, adapter=options.adapter, tracker=options.tracker,
-                       tied=counts["tied"], on_step=on_step, replaces=options.replace)
+                       tied=counts["tied"], on_step=on_step, replaces=options.replace,
+                       learned_from=learned_from((e.begin["persona"], e.begin["days"]) for e in episodes))
     if options.json:
         print_json({"out": str(options.out), "episodes": len(episodes), "counts": dict(counts), "report": asdict(report)})
         return 0

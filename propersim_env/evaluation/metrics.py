@@ -8,7 +8,8 @@ all waking ticks, is the published measure; silent ticks dominate it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,14 @@ class EpisodeMetrics:
     def days(self) -> int:
         """Number of days."""
         return len(self.decisions)
+
+    def since(self, day: int) -> EpisodeMetrics:
+        """The same of the days from one on; failures are those of the whole episode."""
+        if day == 0:
+            return self
+        arrays: dict[str, Any] = {f.name: value[..., day:] for f in fields(self)
+                                  if isinstance(value := getattr(self, f.name), np.ndarray)}
+        return replace(self, **arrays)
 
 
 def same(text: str) -> str:

@@ -63,13 +63,14 @@ class AssistantResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """All assistants of a run, and what could not be counted."""
+    """All assistants of a run, what could not be counted, and what must be known to read the figures."""
 
     results: list[AssistantResult]
     personas: int
     seeds: int
     days: int
     incomplete: list[str]
+    notes: tuple[str, ...] = ()
 
 
 def load_metrics(folder: Path) -> tuple[list[EpisodeMetrics], list[str]]:
@@ -80,9 +81,10 @@ def load_metrics(folder: Path) -> tuple[list[EpisodeMetrics], list[str]]:
         LogError: A finished log was edited.
     """
     metrics, incomplete = [], []
+    first = read_config(folder).get("from_day", 0)
     for episode in episodes(folder):
         if isinstance(episode, Episode):
-            metrics.append(measure(episode))
+            metrics.append(measure(episode).since(first))
         else:
             incomplete.append(episode)
     return metrics, incomplete
@@ -151,7 +153,8 @@ def summarise(folder: Path) -> RunResult:
     metrics, incomplete = load_metrics(folder)
     if not metrics:
         raise RunError(f"{folder} has no complete episode yet; run the same command again to finish it")
-    order = read_config(folder)["assistants"]
+    config = read_config(folder)
+    order = config["assistants"]
     oracle = earned_by_oracle(metrics)
     results = []
     for name in order:
@@ -159,7 +162,19 @@ def summarise(folder: Path) -> RunResult:
         if own:
             results.append(_summarise_assistant(name, own, oracle))
     personas, seeds = {m.persona for m in metrics}, {m.seed for m in metrics}
-    return RunResult(results, len(personas), len(seeds), metrics[0].days, incomplete)
+    return RunResult(results, len(personas), len(seeds), metrics[0].days, incomplete, _notes(config))
+
+
+def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the configuration says of how to read the figures."""
+    notes = []
+    if names := config.get("splits"):
+        notes.append(f"people of {', '.join(names)}")
+    if first := config.get("from_day"):
+        notes.append(f"only days from the {first + 1}th on count")
+    if seen := config.get("allow_seen"):
+        notes.append(f"NOT a fair comparison: {', '.join(seen)} has learned from some of these people")
+    return tuple(notes)
 
 
 def earned_by_oracle(metrics: Sequence[EpisodeMetrics]) -> dict[tuple[str, int], float]:
@@ -221,7 +236,7 @@ def table(result: RunResult, width: int = 200) -> Table:
     what = "half of its" if narrow else "its"
     title = f"{result.personas} personas x {result.seeds} seed{'s' * (result.seeds > 1)} x {result.days} days\n" \
             f"mean over personas, {what} 95% interval below"
-    grid = Table(title=title, caption="* knows the resident (an oracle, or tuned in hindsight)",
+    grid = Table(title=title, caption="\n".join(["* knows the resident (an oracle, or tuned in hindsight)", *result.notes]),
                  box=SIMPLE if narrow else HEAVY_HEAD, padding=(0, 0, 0, 0) if narrow else (0, 1), pad_edge=False)
     longest = max(len(row.name) + row.privileged for row in result.results)
     grid.add_column("assistant", overflow="fold", width=min(longest, 15 if narrow else 30))
@@ -256,6 +271,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
 
     return {
         "personas": result.personas, "seeds": result.seeds, "days": result.days, "incomplete": result.incomplete,
+        "notes": list(result.notes),
         "columns": COLUMNS,
         "assistants": [
             {

@@ -225,6 +225,7 @@ def _one(episode: Episode, judge: Judge, out: Path, config: Mapping[str, Any]) -
         log.close()
     again = read_episode(log.path)
     old_days, new_days = ([{k: v for k, v in day.items() if k != "event"} for day in e.days()] for e in (episode, again))
-    return Lived(begin["assistant"], log.path, measure(episode), measure(again), marks, days=len(old_days),
-                 changed_days=sum(a != b for a, b in zip(old_days, new_days, strict=False)),
+    first = config.get("from_day", 0)
+    return Lived(begin["assistant"], log.path, measure(episode).since(first), measure(again).since(first), marks,
+                 days=len(old_days), changed_days=sum(a != b for a, b in zip(old_days, new_days, strict=False)),
                  unheard=sum(1 for _ in episode.decisions()) - heard, unrated=unrated, dropped=dropped, catalogue=catalogue)

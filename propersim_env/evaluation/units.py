@@ -60,6 +60,7 @@ class RunConfig:
         timeout: Seconds that an assistant may take for one decision before it counts as hanging.
         feedback: What assistants are told (see `propersim_env.feedback`); metrics use the true ratings whatever it is.
         variant: Name of the variant that these options were taken from, if any; the options themselves are what counts.
+        from_day: First day that counts in results; those before are lived and learnt from.
     """
 
     days: int = 14
@@ -69,6 +70,7 @@ class RunConfig:
     timeout: float = 600.0
     feedback: str = "full"
     variant: str | None = None
+    from_day: int = 0
 
 
 def parse_assistant(spec: str) -> tuple[str, dict[str, Any]]:

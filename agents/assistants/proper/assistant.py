@@ -28,7 +28,7 @@ from .pairs import Moment, Option
 from .policy import Policy
 from .presets import Preset
 from .presets import preset as named_preset
-from .ready import policy_for
+from .ready import learned_from, policy_for
 from .recall import Message, Recall
 from .revision import Reviser
 from .tallies import Instant, Judged
@@ -90,6 +90,7 @@ class ProPerAssistant:
     def __init__(self, preset: str = "default", **changes: Any) -> None:
         self.preset: Preset = named_preset(preset, **changes)
         self.policy: Policy = policy_for(self.preset)
+        self.learned_from = learned_from(self.preset)
         self.folder: Path | None = None
         self.reviser = Reviser() if self.preset.revision else None
         if self.reviser:

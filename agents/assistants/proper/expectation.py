@@ -61,10 +61,12 @@ class Prior:
     Attributes:
         weights: Of the evidence for each mark and for decisions (`WELCOME`), in its order.
         trust: In the weights of each mark: penalty on going away from them, in ratings' worth (see `regression.fit`).
+        learned_from: Splits, populations or ids of the people whom it was fitted to.
     """
 
     weights: Mapping[str, Floats]
     trust: Mapping[str, float]
+    learned_from: tuple[str, ...] = ()
 
 
 def prior(name: str) -> Prior:
@@ -83,7 +85,7 @@ def prior(name: str) -> Prior:
         if strange := set(values) - set(names.get(mark, ())):
             raise ValueError(f"prior {name!r}: nothing called {min(strange)!r} is known as evidence for {mark!r}")
     return Prior({mark: np.array([float(given["weights"].get(mark, {}).get(f, 0.0)) for f in names[mark]]) for mark in names},
-                 {mark: float(given["trust"][mark]) for mark in names})
+                 {mark: float(given["trust"][mark]) for mark in names}, tuple(given.get("learned_from", ())))
 
 
 class _Rows:

@@ -70,12 +70,12 @@ class Preset:
     recall: RecallSettings = field(default_factory=RecallSettings)
     decide: str = "threshold"
     by_memory: bool = True
-    worth: float = 0.4
+    worth: float = 0.2
     patience: float = 0.0
     bias: float = 0.0
     untrained_bias: float = 0.0
     pool: int = 8
-    remembered: int = 12
+    remembered: int = 32
     temperature: float = 1.0
     plan_temperature: float = 1.0
     least_log_probability: float = -math.inf

@@ -20,7 +20,7 @@ from propersim_env.schema import read_json, sourced_values
 
 from . import trainers
 from .answer import SPEAK
-from .models import NOTE, WEIGHTS, Base, check_adapter, encode, end_token, need, need_installed, render
+from .models import NOTE, WEIGHTS, Base, check_adapter, encode, end_token, need, need_installed, read_adapter, render
 from .pairs import Example, Pair
 from .tracking import check_tracker, tracked
 from .trainers import Row, StepHook, TrainingError
@@ -188,7 +188,7 @@ def _check(pairs: Sequence[Pair] | Sequence[Example], settings: TrainSettings, t
 def train(
     base: Base, pairs: Sequence[Pair] | Sequence[Example], out: Path, settings: TrainSettings | str = "embedded", *,
     adapter: Path | None = None, resume: bool = True, tracker: str = "none", tied: int = 0, progress: bool = False,
-    on_step: StepHook | None = None, replaces: bool = True,
+    on_step: StepHook | None = None, replaces: bool = True, learned_from: Sequence[str] = (),
 ) -> TrainReport:
     """Train an adapter.
 
@@ -204,6 +204,7 @@ def train(
         progress: Show progress bars.
         on_step: Called with the number of the step and its loss.
         replaces: Whether an adapter in `out` that was trained otherwise is replaced, or refused.
+        learned_from: Whose ratings these are, for the note beside the adapter (see `propersim_env.splits`).
 
     Raises:
         ValueError: Too few pairs, an adapter of another base or rank, or a folder that is not to be replaced.
@@ -212,8 +213,10 @@ def train(
     """
     settings = TrainSettings.preset(settings) if isinstance(settings, str) else settings
     _check(pairs, settings, tied)
+    known = set(learned_from)
     if adapter is not None:
         check_adapter(base, adapter)
+        known |= set(read_adapter(base.name, adapter).get("learned_from", ()))
     check_tracker(tracker)
     need_installed()
     begun = time.perf_counter()
@@ -243,7 +246,8 @@ def train(
             report = TrainReport(len(rows), len(pairs) - len(rows), tied, int(trainer.state.global_step), resumed, **measured,
                                  tokens=tokens, seconds=round(time.perf_counter() - begun, 3))
             note = {"base": base.name, "fingerprint": base.fingerprint, "key": key, "settings": asdict(settings),
-                    "report": asdict(report), "versions": {name: version(name) for name in NOTED}}
+                    "report": asdict(report), "learned_from": sorted(known),
+                    "versions": {name: version(name) for name in NOTED}}
             _save(trainer.model, base, out, part, note)
     return report
 

@@ -52,7 +52,8 @@ def build(options: argparse.Namespace) -> None:
     dev = collect(1, max(2, options.personas // 10), options.days, options.workers)
     random.Random(options.seed).shuffle(dev)
     dev, spell = dev[:3000], Plan(labels_of("house", Encoder.load())).spell
-    about: dict[str, Any] = {"train_samples": len(train), "dev_samples": len(dev), "personas": options.personas,
+    about: dict[str, Any] = {"learned_from": ["train"], "train_samples": len(train), "dev_samples": len(dev),
+                             "personas": options.personas,
                              "days": options.days, "steps": list(options.steps), "seed": options.seed,
                              "packages": {name: version(name) for name in ("torch", "transformers", "tokenizers")}}
     tokenizer = make_tokenizer(train[:: max(1, len(train) // 8000)], setting, spell)
