@@ -305,3 +305,14 @@ def test_another_reader_rates_the_same_texts(run, tmp_path, monkeypatch, capsys)
     assert "a weak test:" in printed
     assert found["agreement"]["silence"]["communication"]["equal"] == 1
     assert any(row["same"] is not None and row["same"] < 1 for row in found["assistants"])
+
+
+def test_days_that_do_not_count_do_not_count_here_either(base, tmp_path, capsys):
+    late = make_run(base / "late", ["random", "fixed-rate"], from_day=1)
+    assert main(["rescore", str(late), "--out", str(tmp_path / "x"), "--json"]) == 0
+    found = {row["name"]: row["before"]["delivered"] for row in json.loads(capsys.readouterr().out)["assistants"]}
+    assert main(["report", str(late), "--json"]) == 0
+    assert found == {row["name"]: row["delivered"] for row in json.loads(capsys.readouterr().out)["assistants"]}
+    ratings = [mean(r for e in events(p) if e["event"] == "said" and e["tick"] >= 576 for r in [e["rating"]])
+               for p in sorted(late.glob("events-random-*"))]
+    assert found["random"]["mean"] == pytest.approx(mean(ratings), abs=1e-6)
