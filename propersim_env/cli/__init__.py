@@ -13,10 +13,12 @@ from propersim_env.cli import (
     compare,
     demo,
     explain,
+    export,
     personas,
     play,
     read,
     report,
+    rescore,
     run,
     sweep,
     train,
@@ -44,8 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"propersim {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (demo, run, compare, sweep, report, explain, personas, play, check, read, train, validate, variants,
-                   benchmark):
+    for module in (demo, run, compare, sweep, report, explain, export, rescore, personas, play, check, read, train, validate,
+                   variants, benchmark):
         module.add(commands)
     return parser
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,28 @@ def _same_world(path: Path, begin: Mapping[str, Any], config: Mapping[str, Any])
                            "variant; it was copied there: delete it, and report each variant from a folder of its own")
 
 
+WORLD = ("rubric", "setting", "days", "user", "user_options")
+"""What runs must share for their episodes to stand in one table. What assistants are told may differ."""
+
+
+def same_worlds(folders: Sequence[Path], configs: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse runs that do not compare.
+
+    Raises:
+        RunError: Their worlds differ, or personas of one id.
+    """
+    known: dict[str, tuple[str, Path]] = {}
+    for folder, config in zip(folders, configs, strict=True):
+        for key in WORLD:
+            if config.get(key) != configs[0].get(key):
+                raise RunError(f"{folder}: {key} is {json.dumps(config.get(key))}, in {folders[0]} it is "
+                               f"{json.dumps(configs[0].get(key))}: they do not compare; make a table of each")
+        for persona, mark in config["personas"].items():
+            there, where = known.setdefault(persona, (mark, folder))
+            if there != mark:
+                raise RunError(f"{folder}: persona {persona} is not the {persona} of {where}: they do not compare")
+
+
 def summarise(folder: Path) -> RunResult:
     """Read a run folder and compute its results."""
     metrics, incomplete = load_metrics(folder)
@@ -133,7 +155,7 @@ def summarise(folder: Path) -> RunResult:
         raise RunError(f"{folder} has no complete episode yet; run the same command again to finish it")
     config = read_config(folder)
     order = config["assistants"]
-    oracle = {(m.persona, m.seed): m.utility.sum() for m in metrics if m.assistant == ORACLE}
+    oracle = earned_by_oracle(metrics)
     results = []
     for name in order:
         own = [m for m in metrics if m.assistant == name]
@@ -155,20 +177,22 @@ def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _summarise_assistant(name: str, own: Sequence[EpisodeMetrics], oracle: dict[tuple[str, int], float]) -> AssistantResult:
-    personas = sorted({m.persona for m in own})
+def earned_by_oracle(metrics: Sequence[EpisodeMetrics]) -> dict[tuple[str, int], float]:
+    """What the oracle earned with each persona and seed; NaN where it earned nothing, which makes utility undefined."""
+    earned = {(m.persona, m.seed): float(m.utility.sum()) for m in metrics if m.assistant == ORACLE}
+    return {home: total if total > 0 else np.nan for home, total in earned.items()}
 
-    def over_personas(value: Any) -> NDArray[np.float64]:
-        """Value of each episode, averaged over seeds: shape (personas, …)."""
-        rows = [[np.asarray(value(m), float) for m in own if m.persona == p] for p in personas]
-        return np.array([nanmean(np.array(row)) for row in rows])
 
-    def best(m: EpisodeMetrics) -> float:
-        total = oracle.get((m.persona, m.seed), np.nan)
-        return total if total > 0 else np.nan  # an oracle that earns nothing makes utility undefined
+def over_personas(own: Sequence[EpisodeMetrics], value: Callable[[EpisodeMetrics], Any]) -> NDArray[np.float64]:
+    """A value of each episode, averaged over seeds: shape (personas, …), by id of the persona."""
+    rows = [[np.asarray(value(m), float) for m in own if m.persona == p] for p in sorted({m.persona for m in own})]
+    return np.array([nanmean(np.array(row)) for row in rows])
 
-    values = {
-        "utility": lambda m: m.utility.sum() / best(m),
+
+def values_of(own: Sequence[EpisodeMetrics], oracle: Mapping[tuple[str, int], float]) -> dict[str, NDArray[np.float64]]:
+    """Each of `COLUMNS` of one assistant, one value a persona: shape (personas,), by id of the persona."""
+    values: dict[str, Callable[[EpisodeMetrics], Any]] = {
+        "utility": lambda m: m.utility.sum() / oracle.get((m.persona, m.seed), np.nan),
         "delivered": lambda m: ratio(m.delivered_sum.sum(), m.delivered.sum()),
         "moment": lambda m: ratio(m.moment_sum.sum(), m.moments.sum()),
         "score": lambda m: ratio(m.rating_sum.sum(), m.decisions.sum()),
@@ -177,13 +201,19 @@ def _summarise_assistant(name: str, own: Sequence[EpisodeMetrics], oracle: dict[
         "rate": lambda m: m.delivered.mean() / m.per_day,
         "false_alarms": lambda m: ratio(m.false_alarms.sum(), m.delivered.sum()),
     }
-    utility = over_personas(lambda m: m.utility / (best(m) / m.days))
-    delivered = over_personas(lambda m: ratio(m.delivered_sum, m.delivered))
+    return {key: over_personas(own, value) for key, value in values.items()}
+
+
+def _summarise_assistant(
+    name: str, own: Sequence[EpisodeMetrics], oracle: Mapping[tuple[str, int], float]
+) -> AssistantResult:
+    utility = over_personas(own, lambda m: m.utility / (oracle.get((m.persona, m.seed), np.nan) / m.days))
+    delivered = over_personas(own, lambda m: ratio(m.delivered_sum, m.delivered))
     return AssistantResult(
         name=name, privileged=any(m.privileged for m in own), episodes=len(own),
-        columns={key: interval(over_personas(value)) for key, value in values.items()},
+        columns={key: interval(values) for key, values in values_of(own, oracle).items()},
         utility_by_day=bands(utility), delivered_by_day=bands(delivered),
-        delivered_daily=nanmean(over_personas(lambda m: m.delivered)), failures=sum(m.failures for m in own),
+        delivered_daily=nanmean(over_personas(own, lambda m: m.delivered)), failures=sum(m.failures for m in own),
     )
 
 

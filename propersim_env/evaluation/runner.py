@@ -81,7 +81,12 @@ class RunPlan:
 
 def fingerprint(persona: Persona) -> str:
     """The first 16 digits of the SHA-256 of a persona's JSON, as ``run.json`` keeps it."""
-    text = json.dumps(persona.to_dict(), sort_keys=True, ensure_ascii=False)
+    return fingerprint_of(persona.to_dict())
+
+
+def fingerprint_of(persona: Mapping[str, Any]) -> str:
+    """The same of a persona as a dictionary."""
+    text = json.dumps(persona, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -146,14 +151,19 @@ def _check_folder(plan: RunPlan) -> None:
         raise RunError(f"{folder} has {free / 1e6:.0f} MB free and this run may need up to {needed / 1e6:.0f} MB: free some "
                        f"space, choose another disk with --out, or run fewer personas or days")
     if not file.exists():
-        packages = {name: package_version(name) for name in ("gymnasium", "pettingzoo", "numpy")}
-        text = json.dumps({"config": resolved, "python": platform.python_version(), "packages": packages}, indent=1)
-        write_atomically(file, text + "\n")
+        write_config(folder, resolved)
 
 
 def _left_over(name: str) -> bool:
     """Whether a file may have been left by a run that was killed while it began."""
     return name in (LOCK, ".probe") or name.startswith(".run.json.")
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write the ``run.json`` of a run: its configuration, and the versions that it runs with."""
+    packages = {name: package_version(name) for name in ("gymnasium", "pettingzoo", "numpy")}
+    text = json.dumps({"config": config, "python": platform.python_version(), "packages": packages}, indent=1)
+    write_atomically(folder / "run.json", text + "\n")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
