@@ -22,6 +22,7 @@ from propersim_env.what_if import Explanation, WhatIf, capability
 
 USERS: dict[str, str] = {
     "simulated": "propersim_env.agents.users.simulated:SimulatedUser",
+    "hybrid": "propersim_env.agents.users.hybrid:HybridUser",
     "human": "propersim_env.agents.users.human:HumanUser",
     "replay": "propersim_env.agents.users.replay:ReplayUser",
 }

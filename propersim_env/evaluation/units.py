@@ -241,6 +241,8 @@ class Batch:
             episode = read_episode(path, allow_incomplete=True)
             self._recorded[i] = iter([(d.tick, d.text) for d in episode.decisions()])
         user = {"name": self.config.user, "options": dict(self.config.user_options)}
+        if hasattr(self.users, "about"):
+            user["about"] = self.users.about()
         more = {"privileged": True} if privileged else {}
         return episode_log(self.folder, unit.assistant, unit.persona, unit.seed, self.machine.config, user,
                            self.config.variant, **more)
@@ -390,5 +392,9 @@ class Batch:
 
 
 def _can_go_on(path: Path) -> bool:
-    """Whether a unit has a log that did not end in a failure."""
-    return path.exists() and not path.read_bytes().rstrip(b"\n").rpartition(b"\n")[2].startswith(b'{"event":"failure"')
+    """Whether a unit has a log that did not end in a failure, nor has a rating that failed, which is to be asked for again."""
+    if not path.exists():
+        return False
+    log = path.read_bytes()
+    last = log.rstrip(b"\n").rpartition(b"\n")[2]
+    return b'"marks":null,"failure":' not in log and not last.startswith(b'{"event":"failure"')

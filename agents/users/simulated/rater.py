@@ -252,7 +252,7 @@ class Rater:
         terms = [n if (m > 0) == (r > 0) else "noise" for m, r, n in zip(margins, raw, names, strict=True)]
         understood = marks if topic >= 0 else marks & ~1  # what is not understood cannot be taken up
         return Judgement(
-            marks=marks, reaction=self._reaction(understood, float(day.uniform[tick])), margins=margins,
+            marks=marks, reaction=self.reaction(understood, float(day.uniform[tick])), margins=margins,
             terms=(terms[0], terms[1], terms[2], terms[3]), topic=topic, want=want,
             serves=serves if marks & 1 else 0, gap_minutes=gap * MINUTES_PER_TICK if mind.delivered else -1.0, dose=dose,
             fatigue=fatigue, heard=heard, today=self.today(mind, now), repeat_ticks=repeat,
@@ -368,7 +368,8 @@ class Rater:
         margin = min(gap, room)
         return margin, "ok" if margin > 0 else ("gap" if gap <= room else "dose")
 
-    def _reaction(self, marks: int, u: float) -> str:
+    def reaction(self, marks: int, u: float) -> str:
+        """What a resident does about a text with these marks; `u` is uniform in 0..1."""
         if not marks & 8 or not marks & 3:
             return "dismiss"
         if not marks & 2:

@@ -207,10 +207,12 @@ class SimulatedUsers:
         late = self.awake - self.heard_awake > self._overdue[rows, tick]
         marks = (ALL_MARKS - unmet - 2 * missed - 4 * late).astype(np.uint8)
         ratings: dict[int, Rating] = {}
+        failures: dict[int, str] = {}
         dismissals: list[int] = []
-        for i in [i for i, text in enumerate(heard) if text]:
-            if active is None or active[i]:
-                ratings[i] = rating = self._hear(i, heard[i])
+        spoken = {i: text for i, text in enumerate(heard) if text and (active is None or active[i])}
+        if spoken:
+            ratings, failures = self._hear_all(spoken)
+            for i, rating in ratings.items():
                 marks[i] = rating.marks
                 if self.dismissal and self.residents[i].mind.bad > self.residents[i].parameters.dismiss_patience:
                     dismissals.append(i)
@@ -230,7 +232,11 @@ class SimulatedUsers:
         for i in changed:
             self._look(i)
         return UserTurns(self.day * TICKS_PER_DAY + self.tick, marks, ratings, self.activities, changed, diaries,
-                         dismissals)
+                         dismissals, failures)
+
+    def _hear_all(self, heard: Mapping[int, str]) -> tuple[dict[int, Rating], dict[int, str]]:
+        """Ratings of what was said in these homes, and kinds of failure where there is none."""
+        return {i: self._hear(i, text) for i, text in heard.items()}, {}
 
     def _hear(self, i: int, text: str) -> Rating:
         resident = self.residents[i]
