@@ -118,8 +118,8 @@ def _show_day(day: Day) -> None:
     OUT.rule(f"day {day.day + 1}: said {day.said}, delivered score {score}, utility {day.utility:+.1f}")
     if "trained_on" in day.learnt:
         learnt = day.learnt
-        ERR.print(f"[dim]at night: {learnt['trained_on']} pairs, loss {learnt.get('first_loss', '-')} to "
-                  f"{learnt.get('last_loss', '-')}[/dim]")
+        ERR.print(f"at night: {learnt['trained_on']} pairs, loss {learnt.get('first_loss', '-')} to "
+                  f"{learnt.get('last_loss', '-')}", style="dim")
 
 
 def _table(days: list[Day], env: ProPerSimEnv) -> Table:
