@@ -222,7 +222,8 @@ def test_the_command_writes_everything(folders, tmp_path, capsys):
         assert f"| {name}" in page
     assert "propersim run --assistants thompson-pooled,oracle --personas 3" in page
     assert data["provenance"][0]["versions"]["numpy"] == np.__version__
-    assert [d["first"] for d in data["differences"]] == [r["name"] for r in data["assistants"] if r["name"] != "thompson-pooled"]
+    others = [r["name"] for r in data["assistants"] if r["name"] != "thompson-pooled"]
+    assert [d["first"] for d in data["differences"]] == others
     assert data["texts"]["catalogue"] == 0
     assert "Minimum detectable difference" in page
     assert "thompson-pooled: utility" in capsys.readouterr().out

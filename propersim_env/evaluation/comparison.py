@@ -217,16 +217,25 @@ class Place:
 
 
 def ranking(panel: Panel, by: str = "utility") -> list[Place]:
+    """Where the assistants of a panel stand by a measure (see `rank_values`)."""
+    return rank_values({name: panel.measures(name)[by] for name in panel.episodes}, by)
+
+
+def rank_values(found: Mapping[str, FloatArray], by: str) -> list[Place]:
     """Assistants from the best mean to the worst; neighbours that the runs do not tell apart share a rank.
 
     Each is compared with the next better one, with Holm's correction over all these neighbours. A chain of ties is one rank,
     even where its ends would differ if they were declared as a pair. With a single persona nothing can be told apart, and all
     share a rank.
+
+    Args:
+        found: As for `compare_values`.
+        by: The measure.
     """
     sign = 1.0 if HIGHER_IS_BETTER.get(by, True) else -1.0
-    means = {name: sign * float(nanmean(nanmean(panel.measures(name)[by].T))) for name in panel.episodes}
+    means = {name: sign * float(nanmean(nanmean(values.T))) for name, values in found.items()}
     measured = sorted((name for name in means if not np.isnan(means[name])), key=lambda name: -means[name])
-    pairs = compare_assistants(panel, list(zip(measured[1:], measured, strict=False)), by)
+    pairs = compare_values(list(zip(measured[1:], measured, strict=False)), found, by)
     ranks: list[int] = []
     for i in range(len(measured)):
         told_apart = i == 0 or pairs[i - 1].verdict in ("better", "worse")
@@ -245,8 +254,8 @@ def detectable_line(pairs: Iterable[Pair], personas: int, what: str) -> str:
     """
     known = sorted((pair for pair in pairs if not np.isnan(pair.detectable)), key=lambda pair: pair.detectable)
     if not known:
-        return (f"Minimum detectable difference in {what}: unknown; it takes two assistants and two personas that "
-                "both have lived with.")
+        return (f"Minimum detectable difference in {what}: unknown; it takes two assistants of whom it was measured, and two "
+                "personas that both have lived with.")
     ends = [f"{pair.detectable:.2f} ({pair.first}, {pair.second})" for pair in dict.fromkeys((known[0], known[-1]))]
     return (f"Minimum detectable difference in {what} ({POWER:.0%} power, two-sided {LEVEL:.0%}, paired over {personas} "
             f"personas): {' to '.join(ends)}.")

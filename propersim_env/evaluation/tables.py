@@ -85,9 +85,9 @@ def pair_table(result: RunResult, width: int = 200) -> Table:
                  padding=(0, 0, 0, 0) if narrow else (0, 1))
     for i, header in enumerate(("first", "second")):
         names = [(pair.first, pair.second)[i] for pair in result.pairs]
-        grid.add_column(header, overflow="fold", width=min(max(map(len, names)), 15 if narrow else 30))
+        grid.add_column(header, overflow="fold", width=min(max(map(len, names)), 14 if narrow else 30))
     for i in shown:
-        grid.add_column(PAIR_HEADERS[i], justify="left" if i == len(PAIR_HEADERS) - 1 else "right", no_wrap=True)
+        grid.add_column(PAIR_HEADERS[i], justify="left" if PAIR_HEADERS[i] == "verdict" else "right", no_wrap=True)
     for pair in result.pairs:
         cells = pair_cells(pair)
         grid.add_row(pair.first, pair.second, *(cells[i] for i in shown))
