@@ -16,7 +16,7 @@ from propersim_env.evaluation.report import load_metrics, summarise
 from propersim_env.evaluation.runner import RunPlan, execute, prepare
 from propersim_env.evaluation.standing import THRESHOLDS, Arrival, arrival_day, standing
 from propersim_env.evaluation.units import RunConfig
-from propersim_env.log import LogError, read_episode
+from propersim_env.log import read_episode
 from propersim_env.persona import select_personas
 
 SPLITS = 2000
@@ -340,25 +340,24 @@ class Costly:
 '''
 
 
-def costly(tmp_path, value):
-    (tmp_path / "costly.py").write_text(COSTLY.replace("VALUE", value))
+def test_cost_is_what_was_noted_and_unknown_is_not_free(tmp_path, capsys, monkeypatch):
+    (tmp_path / "costly.py").write_text(COSTLY.replace("VALUE", "0.25"))
     name = f"{tmp_path / 'costly.py'}:Costly"
-    return name, run(tmp_path / "run", [name], "2", 4)
-
-
-def test_cost_is_what_was_noted_and_unknown_is_not_free(tmp_path):
-    name, folder = costly(tmp_path, "0.25")
+    folder = run(tmp_path / "run", [name], "2", 4)
     costs = standing(Panel.of(load_metrics(folder)[0]), name).costs
     assert costs["calls"].mean == np.mean([2 + 1, 2 + 2])  # of the second and the third day: the last has no morning after it
     assert (costs["money"].mean, costs["money"].n) == (0.25, 2)
     assert (costs["tokens"].n, costs["seconds"].n) == (0, 0)
+    out = " ".join(report(folder, capsys, "--all", "--by", "moment", width=160, monkeypatch=monkeypatch)[1].split())
+    assert "calls a day" in out
+    assert "cost unknown, noted by no assistant: tokens, seconds" in out
 
 
 @pytest.mark.parametrize("value", ["'much'", "-1", "True"])
-def test_a_cost_that_is_none_is_refused(tmp_path, value):
-    _, folder = costly(tmp_path, value)
-    with pytest.raises(LogError, match="must be a number of at least 0"):
-        load_metrics(folder)
+def test_a_cost_that_is_none_fails_the_episode(tmp_path, value):
+    (tmp_path / "costly.py").write_text(COSTLY.replace("VALUE", value))
+    plan = RunPlan(tmp_path / "run", (f"{tmp_path / 'costly.py'}:Costly",), tuple(select_personas("1")), (0,), RunConfig(3))
+    assert "give a number of at least 0" in str(execute(plan, prepare(plan))[0])
 
 
 # --- the commands -----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from propersim_env.clock import TICKS_PER_DAY
 from propersim_env.evaluation.statistics import ratio
-from propersim_env.log import Decision, Episode, LogError
+from propersim_env.log import Decision, Episode
 from propersim_env.messages import DIMENSIONS
 
 FloatArray = NDArray[np.float64]
@@ -153,14 +153,14 @@ def _costs(episode: Episode, days: int) -> FloatArray:
         if not isinstance(noted, Mapping) or event["day"] < 1:
             continue
         for i, name in enumerate(COSTS):
-            value = noted.get(name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < np.inf:
-                raise LogError(f"{episode.path}: the assistant notes on day {event['day']} the cost {name} = {value!r}: "
-                               "it must be a number of at least 0, or left out where it is not known")
-            costs[i, event["day"] - 1] = value
+            if is_cost(value := noted.get(name)):
+                costs[i, event["day"] - 1] = value
     return costs
+
+
+def is_cost(value: Any) -> bool:
+    """Whether a noted cost is a number of at least 0; anything else is no cost, and leaves it unknown."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < np.inf
 
 
 def _count_said(table: Mapping[str, FloatArray], dimensions: FloatArray, decision: Decision, known: set[str]) -> None:

@@ -238,6 +238,11 @@ def clean(value: Any) -> Any:
     return np.where(np.isfinite(array), np.round(array, 6), None).tolist()  # type: ignore[call-overload]
 
 
+def _small(value: float) -> float | None:
+    """A p-value with six significant figures, however small it is."""
+    return None if np.isnan(value) else float(f"{value:.6g}")
+
+
 def interval_json(value: Interval) -> dict[str, Any]:
     """Mean, bounds and number of personas."""
     return {"mean": clean(value.mean), "low": clean(value.low), "high": clean(value.high), "n": value.n}
@@ -247,7 +252,7 @@ def pair_json(pair: Pair) -> dict[str, Any]:
     """A pair: the difference is that of the first less that of the second."""
     return {
         "first": pair.first, "second": pair.second, "by": pair.by, "verdict": pair.verdict,
-        "difference": interval_json(pair.difference), "p": clean(pair.p), "p_holm": clean(pair.adjusted),
+        "difference": interval_json(pair.difference), "p": _small(pair.p), "p_holm": _small(pair.adjusted),
         "low_holm": clean(pair.decided.low), "high_holm": clean(pair.decided.high), "iqm": interval_json(pair.iqm),
         "probability_of_improvement": interval_json(pair.improvement), "minimum_detectable": clean(pair.detectable),
     }
