@@ -200,12 +200,14 @@ class Place:
 
     Attributes:
         name: The assistant.
+        position: Its place from the best mean (1) to the worst, ties or not.
         rank: From 1; those that are tied share one, and the next rank after them is left out. None where nothing was measured.
         shared: Whether others have the same rank.
         next_better: Compared with the one before it in the table; None for the first, and where nothing was measured.
     """
 
     name: str
+    position: int
     rank: int | None
     shared: bool
     next_better: Pair | None
@@ -240,8 +242,10 @@ def rank_values(found: Mapping[str, FloatArray], by: str) -> list[Place]:
     for i in range(len(measured)):
         told_apart = i == 0 or pairs[i - 1].verdict in ("better", "worse")
         ranks.append(i + 1 if told_apart else ranks[-1])
-    places = [Place(name, ranks[i], ranks.count(ranks[i]) > 1, pairs[i - 1] if i else None) for i, name in enumerate(measured)]
-    return places + [Place(name, None, False, None) for name in means if np.isnan(means[name])]
+    places = [Place(name, i + 1, ranks[i], ranks.count(ranks[i]) > 1, pairs[i - 1] if i else None)
+              for i, name in enumerate(measured)]
+    rest = (name for name in means if np.isnan(means[name]))
+    return places + [Place(name, i, None, False, None) for i, name in enumerate(rest, len(places) + 1)]
 
 
 def detectable_line(pairs: Iterable[Pair], personas: int, what: str) -> str:

@@ -78,7 +78,7 @@ class RunResult:
     """All assistants of a run, what could not be counted, and what must be known to read the figures.
 
     Attributes:
-        results: The assistants, from the best to the worst.
+        results: The assistants, in the order of the run.
         personas, seeds, days: How many.
         incomplete: A line for each episode that is not counted.
         notes: What the configuration says of how to read the figures.
@@ -94,6 +94,11 @@ class RunResult:
     notes: tuple[str, ...] = ()
     by: str = "utility"
     pairs: tuple[Pair, ...] = ()
+
+    @property
+    def ranked(self) -> list[AssistantResult]:
+        """The assistants from the best to the worst, those without a rank last."""
+        return sorted(self.results, key=lambda row: row.place.position)
 
     @property
     def detectable(self) -> str:
@@ -178,7 +183,8 @@ def summarise(
     panel = Panel.of(metrics, config["assistants"])
     declared = tuple(dict.fromkeys([*against(panel, references), *pairs]))
     compared = compare_assistants(panel, declared, by)
-    results = [_summarise_assistant(panel, place) for place in ranking(panel, by)]
+    places = {place.name: place for place in ranking(panel, by)}
+    results = [_summarise_assistant(panel, places[name]) for name in panel.episodes]
     return RunResult(results, len(panel.personas), len(panel.seeds), metrics[0].days, incomplete, _notes(config), by,
                      tuple(compared))
 

@@ -45,7 +45,7 @@ def table(result: RunResult, width: int = 200) -> Table:
     grid = _grid(title, narrow, result.results, caption)
     for key in keys:
         grid.add_column(HEADERS[key], justify="right")
-    for row in result.results:
+    for row in result.ranked:
         grid.add_row(row.place.label, _name(row), *[cell(row.columns[key], key, narrow) for key in keys])
     return grid
 
@@ -63,7 +63,7 @@ def more(result: RunResult, width: int = 200) -> Table:
     grid = _grid(title, narrow, result.results, caption)
     for header in (*MORE_HEADERS, *(f"{key} a day" for key in known)):
         grid.add_column(header, justify="right")
-    for row in result.results:
+    for row in result.ranked:
         own = row.standing
         cells = [cell(value, "", narrow) for value in (own.iqm, own.last, own.worst, own.regret)]
         costs = [amount(own.costs[key].mean) for key in known]
@@ -125,7 +125,7 @@ def pair_notes(pairs: Sequence[Pair], personas: int) -> list[str]:
 def markdown(result: RunResult) -> str:
     """The results as Markdown tables, for a README or a paper's notes."""
     lines = ["| | assistant | " + " | ".join(HEADERS.values()) + " |", "| --- | --- |" + " ---: |" * len(COLUMNS)]
-    for row in result.results:
+    for row in result.ranked:
         cells = [cell(row.columns[key], key).replace("\n", " (") for key in COLUMNS]
         cells = [text + ")" if "(" in text else text for text in cells]
         lines.append(f"| {row.place.label} | {row.name}{STAR * row.privileged} | " + " | ".join(cells) + " |")

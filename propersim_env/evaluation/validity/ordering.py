@@ -85,4 +85,5 @@ def noise_floor(size: Size) -> list[Value]:
     spread = (cells - np.array(other))[0, 0].std(ddof=1)
     what = f"content-oracle against rate-matched, paired by persona, one seed, {days} days; power 80 %, level 5 %"
     return values + [Value("noise floor", f"smallest difference in utility that {size_} personas can show",
-                           float(detectable_in_errors(size_) * spread / np.sqrt(size_)), None, "equal", what) for size_ in (8, 32, 128)]
+                           float(detectable_in_errors(size_) * spread / np.sqrt(size_)), None, "equal", what)
+                     for size_ in (8, 32, 128)]
