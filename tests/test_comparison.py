@@ -418,6 +418,14 @@ def test_pairs_that_cannot_be_are_refused(folder, capsys, options, message):
     assert message in err
 
 
+def test_a_run_without_an_oracle_says_how_it_can_be_ranked(tmp_path, capsys):
+    folder = run(tmp_path / "run", ["silent", "fixed-rate"], "2", 1)
+    assert "rank by another measure with --by" in " ".join(report(folder, capsys)[1].split())
+    out = report(folder, capsys, "--by", "moment")[1]
+    assert "--by" not in out
+    assert "Minimum detectable difference in moment score" in out
+
+
 def test_a_run_refuses_unknown_pairs_before_it_begins(tmp_path, capsys):
     assert main(["run", "--assistants", "silent", "--against", "silnt", "--out", str(tmp_path / "run")]) == 2
     assert "did you mean 'silent'" in " ".join(capsys.readouterr().err.split())

@@ -104,7 +104,9 @@ class RunResult:
     def detectable(self) -> str:
         """How small a difference the table can show, in one line."""
         pairs = [row.place.next_better for row in self.results if row.place.next_better is not None]
-        return detectable_line(pairs, self.personas, f"{HEADERS[self.by]} between neighbours in the ranking")
+        line = detectable_line(pairs, self.personas, f"{HEADERS[self.by]} between neighbours in the ranking")
+        unranked = self.by == "utility" and all(row.place.rank is None for row in self.results)
+        return line + " There is no oracle whose share utility would be: rank by another measure with --by." * unranked
 
 
 def load_metrics(folder: Path) -> tuple[list[EpisodeMetrics], list[str]]:

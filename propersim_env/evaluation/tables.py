@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from rich.box import HEAVY_HEAD, SIMPLE
+from rich.console import Console
 from rich.table import Table
 
 from propersim_env.evaluation.comparison import Pair
@@ -15,8 +17,6 @@ from propersim_env.evaluation.standing import LAST
 from propersim_env.evaluation.statistics import FEW, LEVEL, POWER, Interval
 
 STAR = "\\*"
-WIDE = 130
-"""Columns of a terminal from which the whole table fits."""
 PAIR_HEADERS = ("mean", "interval", "p", "P(better)", "IQM", "MDD", "verdict")
 MORE_HEADERS = ("IQM", f"last {LAST} days", "worst tenth", "regret", "days to 80%")
 
@@ -34,17 +34,20 @@ def cell(value: Interval, key: str, narrow: bool = False) -> str:
 
 
 def table(result: RunResult, width: int = 200) -> Table:
-    """The results as a table for a terminal of this width."""
-    narrow = width < WIDE
-    keys = [key for key in COLUMNS if width >= 100 or key != "false_alarms"]
-    what = "half of its" if narrow else "its"
+    """The results as a table for a terminal of this width: where it is narrow, half widths and no false alarms."""
+    fewer = [key for key in COLUMNS if key != "false_alarms"]
+    return _fitting(width, (_table(result, narrow, keys) for narrow, keys in
+                            ((False, list(COLUMNS)), (True, list(COLUMNS)), (True, fewer))))
+
+
+def _table(result: RunResult, narrow: bool, keys: Sequence[str]) -> Table:
     title = f"{result.personas} personas x {result.seeds} seed{'s' * (result.seeds > 1)} x {result.days} days\n" \
-            f"mean over personas, {what} 95% interval below"
+            f"mean over personas, {'half of its' if narrow else 'its'} 95% interval below"
     caption = ["* knows the resident (an oracle, or tuned in hindsight)", "2= a tie: not told apart from a neighbour",
                *result.notes]
     grid = _grid(title, narrow, result.results, caption)
     for key in keys:
-        grid.add_column(HEADERS[key], justify="right")
+        _number_column(grid, HEADERS[key])
     for row in result.ranked:
         grid.add_row(row.place.label, _name(row), *[cell(row.columns[key], key, narrow) for key in keys])
     return grid
@@ -52,7 +55,10 @@ def table(result: RunResult, width: int = 200) -> Table:
 
 def more(result: RunResult, width: int = 200) -> Table:
     """What the means hide: utility of the middle half, of the last days and of the worst tenth; regret, arrival and costs."""
-    narrow = width < WIDE
+    return _fitting(width, (_more(result, narrow) for narrow in (False, True)))
+
+
+def _more(result: RunResult, narrow: bool) -> Table:
     title = f"beyond the mean: utility, and regret in points a person\n{'half of its' if narrow else 'its'} 95% interval below"
     known = [key for key in COSTS if any(row.standing.costs[key].n for row in result.results)]
     caption = [f"days to 80% of the oracle: median, and personas with whom it was reached; >{result.days}: censored by the end"]
@@ -62,7 +68,7 @@ def more(result: RunResult, width: int = 200) -> Table:
         caption.append(f"bootstrap intervals (IQM, worst tenth) of fewer than {FEW} personas are too short")
     grid = _grid(title, narrow, result.results, caption)
     for header in (*MORE_HEADERS, *(f"{key} a day" for key in known)):
-        grid.add_column(header, justify="right")
+        _number_column(grid, header)
     for row in result.ranked:
         own = row.standing
         cells = [cell(value, "", narrow) for value in (own.iqm, own.last, own.worst, own.regret)]
@@ -77,20 +83,22 @@ def amount(value: float) -> str:
 
 
 def pair_table(result: RunResult, width: int = 200) -> Table:
-    """The declared pairs as a table."""
-    narrow = width < WIDE
-    shown = [i for i, header in enumerate(PAIR_HEADERS) if header != "IQM" or width >= 100]
+    """The declared pairs as a table; where the terminal is narrow, without IQM."""
+    fewer = [header for header in PAIR_HEADERS if header != "IQM"]
+    return _fitting(width, (_pair_table(result, narrow, headers) for narrow, headers in
+                            ((False, PAIR_HEADERS), (True, PAIR_HEADERS), (True, fewer))))
+
+
+def _pair_table(result: RunResult, narrow: bool, headers: Sequence[str]) -> Table:
     grid = Table(title=f"declared pairs: {HEADERS[result.by]}, first less second, paired by persona", pad_edge=False,
-                 caption="\n".join(pair_notes(result.pairs, result.personas)), box=SIMPLE if narrow else HEAVY_HEAD,
-                 padding=(0, 0, 0, 0) if narrow else (0, 1))
-    for i, header in enumerate(("first", "second")):
-        names = [(pair.first, pair.second)[i] for pair in result.pairs]
+                 caption="\n".join(pair_notes(result.pairs, result.personas)), **_look(narrow))
+    for header, names in (("first", [pair.first for pair in result.pairs]), ("second", [pair.second for pair in result.pairs])):
         grid.add_column(header, overflow="fold", width=min(max(map(len, names)), 14 if narrow else 30))
-    for i in shown:
-        grid.add_column(PAIR_HEADERS[i], justify="left" if PAIR_HEADERS[i] == "verdict" else "right", no_wrap=True)
+    for header in headers:
+        _number_column(grid, header)
     for pair in result.pairs:
-        cells = pair_cells(pair)
-        grid.add_row(pair.first, pair.second, *(cells[i] for i in shown))
+        cells = dict(zip(PAIR_HEADERS, pair_cells(pair), strict=True))
+        grid.add_row(pair.first, pair.second, *(cells[header] for header in headers))
     return grid
 
 
@@ -147,8 +155,25 @@ def _name(row: AssistantResult) -> str:
 
 
 def _grid(title: str, narrow: bool, rows: Sequence[AssistantResult], caption: Sequence[str]) -> Table:
-    grid = Table(title=title, caption="\n".join(caption), box=SIMPLE if narrow else HEAVY_HEAD, pad_edge=False,
-                 padding=(0, 0, 0, 0) if narrow else (0, 1))
+    grid = Table(title=title, caption="\n".join(caption), pad_edge=False, **_look(narrow))
     grid.add_column("#", justify="right")
     grid.add_column("assistant", overflow="fold", width=min(max(len(_name(row)) for row in rows), 15 if narrow else 30))
+    return grid
+
+
+def _look(narrow: bool) -> dict[str, Any]:
+    return {"box": SIMPLE if narrow else HEAVY_HEAD, "padding": (0, 0, 0, 0) if narrow else (0, 1)}
+
+
+def _number_column(grid: Table, header: str) -> None:
+    """A column whose numbers are never cut; a long header has its last word below."""
+    grid.add_column("\n".join(header.rsplit(" ", 1)) if len(header) > 6 else header, justify="right", no_wrap=True)
+
+
+def _fitting(width: int, grids: Iterable[Table]) -> Table:
+    """The first of the tables that fits into the width, or the last."""
+    console = Console(width=1000)
+    for grid in grids:
+        if console.measure(grid).maximum <= width:
+            break
     return grid
