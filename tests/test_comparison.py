@@ -349,7 +349,8 @@ def test_cost_is_what_was_noted_and_unknown_is_not_free(tmp_path, capsys, monkey
     assert (costs["money"].mean, costs["money"].n) == (0.25, 2)
     assert (costs["tokens"].n, costs["seconds"].n) == (0, 0)
     out = " ".join(report(folder, capsys, "--all", "--by", "moment", width=160, monkeypatch=monkeypatch)[1].split())
-    assert "calls a day" in out
+    assert "calls, money: cost a day, as noted" in out
+    assert "3.5 0.25" in out.replace(" │ ", " ")
     assert "cost unknown, noted by no assistant: tokens, seconds" in out
 
 

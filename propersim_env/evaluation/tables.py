@@ -62,12 +62,14 @@ def _more(result: RunResult, narrow: bool) -> Table:
     title = f"beyond the mean: utility, and regret in points a person\n{'half of its' if narrow else 'its'} 95% interval below"
     known = [key for key in COSTS if any(row.standing.costs[key].n for row in result.results)]
     caption = [f"days to 80% of the oracle: median, and personas with whom it was reached; >{result.days}: censored by the end"]
+    if known:
+        caption.append(f"{', '.join(known)}: cost a day, as noted")
     if unknown := [key for key in COSTS if key not in known]:
         caption.append(f"cost unknown, noted by no assistant: {', '.join(unknown)}")
     if result.personas < FEW:
         caption.append(f"bootstrap intervals (IQM, worst tenth) of fewer than {FEW} personas are too short")
     grid = _grid(title, narrow, result.results, caption)
-    for header in (*MORE_HEADERS, *(f"{key} a day" for key in known)):
+    for header in (*MORE_HEADERS, *known):
         _number_column(grid, header)
     for row in result.ranked:
         own = row.standing
