@@ -229,10 +229,10 @@ def split_of(part: str) -> str:
     Raises:
         ValueError: It is, but there is no such split.
     """
-    from propersim_env.splits import split
+    from propersim_env.splits import split, splits
 
     name, colon, number = part.strip().partition(":")
-    if not colon or not number.lstrip("-").isdigit():
+    if not colon or (not number.isdigit() and name != "sampled" and name not in splits()):
         return ""
     return name if name == "sampled" else split(name).name
 
@@ -242,7 +242,7 @@ def _sampled(part: str, setting: Setting, seed: int, hidden: int | None) -> list
     from propersim_env.splits import people
 
     name, _, number = part.partition(":")
-    if int(number) < 1:
+    if not number.isdigit() or int(number) < 1:
         raise ValueError(f"personas {part!r}: write {name}:N with N >= 1, e.g. {name}:64")
     if name != "sampled":
         return people(name, int(number), setting, hidden)

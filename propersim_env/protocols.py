@@ -33,7 +33,10 @@ class UserAgent(Protocol):
 
 
 class UserBatch(Protocol):
-    """Plays ``user_0`` in n homes at once. `propersim_env.registry.make_users` makes one from any user agent."""
+    """Plays ``user_0`` in n homes at once. `propersim_env.registry.make_users` makes one from any user agent.
+
+    Optional: ``foresee(setting, texts)``, called before a log is rated again, with everything that will be said in it.
+    """
 
     def reset(self, i: int, persona: Persona, seed: int) -> UserTurn:
         """Begin an episode in home i."""

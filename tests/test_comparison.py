@@ -387,7 +387,8 @@ def test_the_tables_fit_and_say_what_they_could_have_shown(folder, capsys, monke
 
 
 def test_json_has_ranks_pairs_and_everything_else(folder, capsys):
-    status, out, _ = report(folder, capsys, "--json", "--against", "silent", "--pair", "oracle", "fixed-rate")
+    status, out, _ = report(folder, capsys, "--json", "--against", "silent", "--pair", "oracle", "fixed-rate",
+                            "--pair", "silent", "oracle")
     data = json.loads(out)
     assert status == 0
     assert {(p["first"], p["second"]) for p in data["pairs"]} == {

@@ -121,7 +121,7 @@ def commands():
 
 COMMANDS = sorted({
     (where, arguments) for where, text in commands()
-    if (arguments := " ".join(shlex.split(text, comments=True) if text.strip().startswith("propersim ") else []))
+    if text.strip().startswith("propersim ") and (arguments := " ".join(shlex.split(text.partition(" > ")[0], comments=True)))
 })
 
 

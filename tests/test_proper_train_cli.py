@@ -113,7 +113,7 @@ def test_a_log_that_may_not_be_read(refused, runs, tmp_path, monkeypatch):
     def denied(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("propersim_env.cli.train.read_episode", denied)
+    monkeypatch.setattr("propersim_env.export.source.read_episode", denied)
     has(refused("train", "--runs", runs, "--out", tmp_path / "a"), "cannot be read: Permission denied", "that you may read")
 
 

@@ -7,7 +7,24 @@ import sys
 from collections.abc import Sequence
 
 from propersim_env import __version__
-from propersim_env.cli import benchmark, check, demo, explain, personas, play, read, report, run, train, validate, variants
+from propersim_env.cli import (
+    benchmark,
+    check,
+    compare,
+    demo,
+    explain,
+    export,
+    personas,
+    play,
+    read,
+    report,
+    rescore,
+    run,
+    sweep,
+    train,
+    validate,
+    variants,
+)
 from propersim_env.cli.console import error
 
 EXAMPLES = """\
@@ -25,18 +42,23 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="propersim", description="A simulated home for proactive, personalised assistants.", epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"propersim {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (demo, run, report, explain, personas, play, check, read, train, validate, variants, benchmark):
+    for module in (demo, run, compare, sweep, report, explain, export, rescore, personas, play, check, read, train, validate,
+                   variants, benchmark):
         module.add(commands)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 done, 1 failed, 2 bad input, 130 interrupted)."""
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options, more = parser.parse_known_args(arguments)
+    if more and not getattr(options, "takes_more", False):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    options.more = more
     try:
         return int(options.execute(options))
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from pathlib import Path
 from propersim_env.cli.console import ERR, OUT, add_common, print_json
 from propersim_env.evaluation import report, tables
 from propersim_env.evaluation.comparison import HIGHER_IS_BETTER
+from propersim_env.evaluation.page import write_page
 
 EPILOG = """\
 examples:
@@ -15,6 +16,7 @@ examples:
   propersim report runs/latest --against fixed-rate          every other assistant less this one, paired by persona
   propersim report runs/latest --pair linucb fixed-rate      one declared pair: fewer pairs find smaller differences
   propersim report runs/latest --all                         IQM, last days, worst tenth, regret, days to 80 %, cost
+  propersim report runs/latest --html                        also runs/latest/report.html: one file, readable without a network
   propersim report runs/latest --json | jq '.assistants[] | {name, rank, utility}'
 
 Assistants that share a rank (2=) are not told apart from their neighbours by this run; below the table stands how small a
@@ -32,6 +34,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/latest"), help="default: runs/latest")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown, to paste")
+    parser.add_argument("--html", nargs="?", type=Path, const=Path(), metavar="FILE",
+                        help="also write a page with curves, marks and days of residents; default: report.html in the folder")
     add_comparison(parser)
     add_common(parser)
     parser.set_defaults(execute=run)
@@ -67,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
     """Execute the command."""
     result = summarise(options.folder, options)
     written = report.save(result, options.folder)
+    if options.html is not None:
+        written.append(write_page(options.folder, options.html if options.html.name else None, result=result))
     if options.json:
         print_json(report.as_json(result))
         return 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.progress import (
     BarColumn,
@@ -21,6 +22,7 @@ from rich.progress import (
 from propersim_env.cli.console import ERR, OUT, add_common, error, key_value, print_json
 from propersim_env.cli.report import add_comparison, show, summarise
 from propersim_env.evaluation import report
+from propersim_env.evaluation.engines import make_engine
 from propersim_env.evaluation.failures import Failure
 from propersim_env.evaluation.metrics import ORACLE
 from propersim_env.evaluation.runner import RunPlan, execute, prepare, read_config
@@ -79,6 +81,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--reveal-persona", action="store_true", help="show the persona to the assistants (an ablation)")
     parser.add_argument("--out", type=Path, default=Path("runs/latest"), help="run folder; default: runs/latest")
     parser.add_argument("--workers", type=int, default=0, help="processes; default: one a core, or one if the run is small")
+    parser.add_argument("--engine", default="auto", metavar="NAME",
+                        help="local (this process), pool (processes; default with several workers), or ray (a cluster)")
     parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS",
                         help="an assistant that takes longer for one decision counts as hanging; default: 600")
     parser.add_argument("--allow-seen", action="store_true", help="evaluate assistants with people whom they have learned from")
@@ -86,6 +90,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_comparison(parser)
     add_common(parser)
     parser.set_defaults(execute=run)
+
+
+def options_of(values: Mapping[str, Any]) -> argparse.Namespace:
+    """The options that say the same as the values of a comparison's file (see `propersim_env.evaluation.spec`)."""
+    parser = argparse.ArgumentParser()
+    add(parser.add_subparsers())
+    known = vars(parser.parse_args(["run"]))
+    given = {key: value for key, value in values.items() if key in known}
+    given |= {"assistants": ",".join(values["assistants"]), "out": Path(values["out"]),
+              "user_option": list(values.get("user_options", {}).items()), "pair": values.get("pairs", []),
+              "against": [values["against"]] if "against" in values else []}
+    return argparse.Namespace(**(known | given))
 
 
 def plan_of(options: argparse.Namespace) -> RunPlan:
@@ -118,17 +134,11 @@ def _hidden_before(folder: Path) -> int | None:
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command."""
+    make_engine(options.engine, options.workers)
     plan = plan_of(options)
     units = prepare(plan)
     options.interrupted = f"stopped; nothing is lost: run the same command again to go on in {options.out}"
-    total = len(plan.units())
-    if len(units) < total:
-        ERR.print(f"{total - len(units)} of {total} episodes are finished already in {options.out}; going on with the rest")
-    failures = _execute(plan, units, options.workers or default_workers(plan, units)) if units else []
-    for failure in failures[:10]:
-        error(str(failure))
-    if len(failures) > 10:
-        error(f"… and {len(failures) - 10} more")
+    failures = work_through(plan, units, options)
     result = summarise(plan.folder, options)
     written = report.save(result, plan.folder)
     if options.json:
@@ -139,6 +149,20 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+def work_through(plan: RunPlan, units: Sequence[Unit], options: argparse.Namespace) -> list[Failure]:
+    """Run what is left to do, with a progress bar, and print what failed."""
+    total = len(plan.units())
+    if len(units) < total:
+        ERR.print(f"{total - len(units)} of {total} episodes are finished already in {options.out}; going on with the rest")
+    workers = options.workers or (0 if options.engine == "ray" else default_workers(plan, units))
+    failures = _execute(plan, units, workers, options.engine) if units else []
+    for failure in failures[:10]:
+        error(str(failure))
+    if len(failures) > 10:
+        error(f"… and {len(failures) - 10} more")
+    return failures
+
+
 def default_workers(plan: RunPlan, units: Sequence[Unit]) -> int:
     """One process a core, or a single one for a run so small that starting others would take longer."""
     if len(units) * plan.config.days * DECISIONS_PER_DAY < SMALL_RUN:
@@ -146,12 +170,12 @@ def default_workers(plan: RunPlan, units: Sequence[Unit]) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _execute(plan: RunPlan, units: Sequence[Unit], workers: int) -> list[Failure]:
+def _execute(plan: RunPlan, units: Sequence[Unit], workers: int, engine: str) -> list[Failure]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(),
                TextColumn("decisions"), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=ERR) as bar:
         task = bar.add_task(f"{len(units)} episodes", total=len(units) * plan.config.days * DECISIONS_PER_DAY)
-        failures = execute(plan, units, workers, lambda n: bar.advance(task, n))
+        failures = execute(plan, units, workers, lambda n: bar.advance(task, n), engine)
         bar.update(task, total=bar.tasks[0].completed)
     return failures
 

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import Progress
 
 from propersim_env.cli.console import ERR, OUT, add_common, print_json
-from propersim_env.log import Episode, LogError, read_episode
+from propersim_env.export.source import find_logs, read_log
+from propersim_env.log import Episode
 from propersim_env.seeding import stream
 from propersim_env.splits import learned_from
 
 if TYPE_CHECKING:
     from propersim_env.agents.assistants.proper.train import TrainSettings
 
+TO_MAKE_ONE = "to make one: propersim run --assistants proper:preset=cold:train=false --out {place}"
 EPILOG = """\
 examples:
   propersim run --assistants proper:preset=cold:train=false --personas sampled:16 --out runs/first
@@ -148,28 +150,9 @@ def _assistants(episodes: Sequence[Episode]) -> str:
     return ", ".join(sorted({str(e.begin.get("assistant")) for e in episodes}))
 
 
-def _logs(place: Path) -> list[Path]:
-    """The logs that a path stands for."""
-    wanted = ("--runs takes run folders, or logs (events-….jsonl), that propersim run wrote; to make one: propersim run "
-              f"--assistants proper:preset=cold:train=false --out {place}")
-    if not place.exists():
-        raise ValueError(f"{place}: no such folder or file; {wanted}")
-    files = sorted(place.glob("events-*.jsonl")) if place.is_dir() else [place]
-    if not files:
-        raise ValueError(f"{place}: a folder without logs; {wanted}")
-    return files
-
-
-def _read(file: Path) -> Episode:
-    try:
-        return read_episode(file)
-    except OSError as error:
-        raise LogError(f"{file}: cannot be read: {error.strerror or error}; --runs takes logs that you may read") from error
-
-
 def _episodes(places: list[Path], assistant: str | None) -> list[Episode]:
     """Complete episodes of runs, of any assistant or of one."""
-    found = [_read(file) for place in places for file in _logs(place)]
+    found = [read_log(file, "--runs") for place in places for file in find_logs(place, "--runs", TO_MAKE_ONE)]
     chosen = [e for e in found if assistant is None or e.begin.get("assistant") == assistant]
     if not chosen:
         raise ValueError(f"no episode of assistant {assistant!r}: there are {_assistants(found)}")

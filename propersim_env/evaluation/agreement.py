@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 RIDGE = 1.0
 """Penalty on standardised weights (assumption)."""
@@ -17,11 +18,22 @@ def kappa(a: Sequence[int], b: Sequence[int]) -> float:
         >>> kappa([1, 1, 0, 0], [1, 0, 0, 0])
         0.5
     """
-    x, y = np.asarray(a, float), np.asarray(b, float)
-    if not len(x):
+    x, y = np.asarray(a, int), np.asarray(b, int)
+    return kappa_of(np.bincount(2 * x + y, minlength=4).reshape(2, 2))
+
+
+def kappa_of(table: NDArray[np.int64]) -> float:
+    """The same of counts: shape (2, 2), how often the first said 0 or 1 and the second 0 or 1.
+
+    Example:
+        >>> kappa_of(np.array([[2, 0], [1, 1]]))
+        0.5
+    """
+    total = float(table.sum())
+    if not total:
         return float("nan")
-    observed = float(np.mean(x == y))
-    chance = float(x.mean() * y.mean() + (1 - x.mean()) * (1 - y.mean()))
+    observed = float(np.trace(table)) / total
+    chance = float(table.sum(axis=1) @ table.sum(axis=0)) / total**2
     return 1.0 if chance == 1.0 else round((observed - chance) / (1 - chance), 6)
 
 

@@ -62,7 +62,11 @@ class Panel:
         found: dict[str, list[EpisodeMetrics]] = {name: [] for name in order}
         for m in metrics:
             found.setdefault(m.assistant, []).append(m)
-        episodes = {name: own for name, own in found.items() if own}
+        return Panel.named({name: own for name, own in found.items() if own}, personas)
+
+    @staticmethod
+    def named(episodes: dict[str, list[EpisodeMetrics]], personas: Sequence[str] = ()) -> Panel:
+        """Of episodes under the names that assistants shall have; see `of`."""
         every = [m for own in episodes.values() for m in own]
         return Panel(episodes, tuple(personas) or tuple(sorted({m.persona for m in every})),
                      tuple(sorted({m.seed for m in every})))
@@ -70,7 +74,7 @@ class Panel:
     @cached_property
     def oracle(self) -> dict[tuple[str, int], EpisodeMetrics]:
         """The oracle's episode in each home (persona and seed)."""
-        return {(m.persona, m.seed): m for m in self.episodes.get(ORACLE, [])}
+        return {(m.persona, m.seed): m for own in self.episodes.values() for m in own if m.assistant == ORACLE}
 
     def by_home(self, name: str, value: Callable[[EpisodeMetrics, EpisodeMetrics | None], Any]) -> FloatArray:
         """Values of an assistant's episodes on the grid of homes.
@@ -96,6 +100,10 @@ class Panel:
         keys = list(values(self.episodes[name][0], None))
         table = self.by_home(name, lambda m, oracle: list(values(m, oracle, last).values()))
         return {key: table[..., i] for i, key in enumerate(keys)}
+
+    def means(self, name: str, last: int = 0) -> dict[str, FloatArray]:
+        """The same averaged over seeds: shape ``(personas,)`` each."""
+        return {key: nanmean(value.T) for key, value in self.measures(name, last).items()}
 
     def known(self, name: str, where: str) -> None:
         """Refuse a name that no finished episode has.
@@ -183,15 +191,19 @@ def compare_assistants(panel: Panel, names: Sequence[tuple[str, str]], by: str =
     return compare_values(names, {name: panel.measures(name)[by] for name in {name for pair in names for name in pair}}, by)
 
 
-def against(panel: Panel, references: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs of every other assistant with each reference, each pair once."""
-    pairs: dict[frozenset[str], tuple[str, str]] = {}
+def declared(panel: Panel, references: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Every other assistant with each reference, and more pairs; a pair that is named twice counts once.
+
+    Raises:
+        ValueError: A reference that the panel does not have.
+    """
     for reference in references:
         panel.known(reference, "--against")
-        for name in panel.episodes:
-            if name != reference:
-                pairs.setdefault(frozenset((name, reference)), (name, reference))
-    return list(pairs.values())
+    every = [(name, reference) for reference in references for name in panel.episodes if name != reference]
+    found: dict[frozenset[str], tuple[str, str]] = {}
+    for pair in [*every, *pairs]:
+        found.setdefault(frozenset(pair), pair)
+    return list(found.values())
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,11 @@ class EpisodeMetrics:
         return replace(self, **arrays)
 
 
+def same(text: str) -> str:
+    """A text but for case and spaces."""
+    return " ".join(text.casefold().split())
+
+
 def measure(episode: Episode) -> EpisodeMetrics:
     """The metrics of one complete episode."""
     begin = episode.begin
@@ -177,7 +182,7 @@ def _count_said(table: Mapping[str, FloatArray], dimensions: FloatArray, decisio
     table["moments"][day] += 1
     table["moment_sum"][day] += rating
     table["false_alarms"][day] += rating <= 2
-    plain = " ".join(decision.text.casefold().split())
+    plain = same(decision.text)
     table["duplicates"][day] += plain in known
     known.add(plain)
     for i in range(len(DIMENSIONS)):

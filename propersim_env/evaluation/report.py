@@ -19,8 +19,8 @@ from propersim_env.evaluation.comparison import (
     Pair,
     Panel,
     Place,
-    against,
     compare_assistants,
+    declared,
     detectable_line,
     ranking,
 )
@@ -162,6 +162,28 @@ def _same_world(path: Path, begin: Mapping[str, Any], config: Mapping[str, Any])
                            "variant; it was copied there: delete it, and report each variant from a folder of its own")
 
 
+WORLD = ("rubric", "setting", "days", "user", "user_options")
+"""What runs must share for their episodes to stand in one table. What assistants are told may differ."""
+
+
+def same_worlds(folders: Sequence[Path], configs: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse runs that do not compare.
+
+    Raises:
+        RunError: Their worlds differ, or personas of one id.
+    """
+    known: dict[str, tuple[str, Path]] = {}
+    for folder, config in zip(folders, configs, strict=True):
+        for key in WORLD:
+            if config.get(key) != configs[0].get(key):
+                raise RunError(f"{folder}: {key} is {json.dumps(config.get(key))}, in {folders[0]} it is "
+                               f"{json.dumps(configs[0].get(key))}: they do not compare; make a table of each")
+        for persona, mark in config["personas"].items():
+            there, where = known.setdefault(persona, (mark, folder))
+            if there != mark:
+                raise RunError(f"{folder}: persona {persona} is not the {persona} of {where}: they do not compare")
+
+
 def summarise(
     folder: Path, references: Sequence[str] = (), pairs: Sequence[tuple[str, str]] = (), by: str = "utility"
 ) -> RunResult:
@@ -183,8 +205,7 @@ def summarise(
         raise RunError(f"{folder} has no complete episode yet; run the same command again to finish it")
     config = read_config(folder)
     panel = Panel.of(metrics, config["assistants"])
-    declared = tuple(dict.fromkeys([*against(panel, references), *pairs]))
-    compared = compare_assistants(panel, declared, by)
+    compared = compare_assistants(panel, declared(panel, references, pairs), by)
     places = {place.name: place for place in ranking(panel, by)}
     results = [_summarise_assistant(panel, places[name]) for name in panel.episodes]
     return RunResult(results, len(panel.personas), len(panel.seeds), metrics[0].days, incomplete, _notes(config), by,
@@ -205,10 +226,10 @@ def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _summarise_assistant(panel: Panel, place: Place) -> AssistantResult:
     name, own = place.name, panel.episodes[place.name]
-    found = panel.measures(name)
+    found = panel.means(name)
     return AssistantResult(
         name=name, privileged=any(m.privileged for m in own), episodes=len(own),
-        columns={key: interval(nanmean(found[key].T)) for key in COLUMNS},
+        columns={key: interval(found[key]) for key in COLUMNS},
         utility_by_day=bands(panel.by_persona(name, lambda m, oracle: m.utility / day_of_oracle(oracle))),
         delivered_by_day=bands(panel.by_persona(name, lambda m, oracle: ratio(m.delivered_sum, m.delivered))),
         delivered_daily=nanmean(panel.by_persona(name, lambda m, oracle: m.delivered)), failures=sum(m.failures for m in own),

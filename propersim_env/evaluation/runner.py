@@ -5,15 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import platform
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
@@ -22,15 +17,14 @@ from typing import Any
 
 from propersim_env import __version__, splits
 from propersim_env.episode import RUBRIC_VERSION
+from propersim_env.evaluation.engines import EngineError, make_engine
 from propersim_env.evaluation.failures import Failure
-from propersim_env.evaluation.units import Batch, RunConfig, Unit, build_assistant, is_finished, machine_config
+from propersim_env.evaluation.units import RunConfig, Unit, build_assistant, is_finished, machine_config
 from propersim_env.log import LOCK_SECONDS, lock
 from propersim_env.persona import Persona
 from propersim_env.registry import make_users
 
 LOCK = ".lock"
-BATCH = 64
-"""Homes stepped together at most: beyond this they gain little, and memory and open files grow."""
 BYTES_PER_DAY = 260_000
 """Log of a day of an assistant that speaks at every tick (measured, rounded up): the disk space asked for beforehand."""
 
@@ -87,7 +81,12 @@ class RunPlan:
 
 def fingerprint(persona: Persona) -> str:
     """The first 16 digits of the SHA-256 of a persona's JSON, as ``run.json`` keeps it."""
-    text = json.dumps(persona.to_dict(), sort_keys=True, ensure_ascii=False)
+    return fingerprint_of(persona.to_dict())
+
+
+def fingerprint_of(persona: Mapping[str, Any]) -> str:
+    """The same of a persona as a dictionary."""
+    text = json.dumps(persona, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -100,6 +99,13 @@ def prepare(plan: RunPlan) -> list[Unit]:
     Returns:
         The unfinished units.
     """
+    check(plan)
+    _check_folder(plan)
+    return [unit for unit in plan.units() if not is_finished(unit, plan.folder)]
+
+
+def check(plan: RunPlan) -> None:
+    """Refuse what cannot be run, without touching a disk: unknown names, options that nobody takes, people already known."""
     if not plan.assistants:
         raise RunError("no assistant is named; propersim run --help lists them")
     machine_config(plan.config)
@@ -123,8 +129,6 @@ def prepare(plan: RunPlan) -> list[Unit]:
     if any(getattr(user, "interactive", False) for user in getattr(users, "users", ())):
         raise RunError(f"user {plan.config.user!r} is a person at this terminal, who cannot live in several homes: use "
                        f"propersim play --as user")
-    _check_folder(plan)
-    return [unit for unit in plan.units() if not is_finished(unit, plan.folder)]
 
 
 def _check_folder(plan: RunPlan) -> None:
@@ -147,14 +151,19 @@ def _check_folder(plan: RunPlan) -> None:
         raise RunError(f"{folder} has {free / 1e6:.0f} MB free and this run may need up to {needed / 1e6:.0f} MB: free some "
                        f"space, choose another disk with --out, or run fewer personas or days")
     if not file.exists():
-        packages = {name: package_version(name) for name in ("gymnasium", "pettingzoo", "numpy")}
-        text = json.dumps({"config": resolved, "python": platform.python_version(), "packages": packages}, indent=1)
-        write_atomically(file, text + "\n")
+        write_config(folder, resolved)
 
 
 def _left_over(name: str) -> bool:
     """Whether a file may have been left by a run that was killed while it began."""
     return name in (LOCK, ".probe") or name.startswith(".run.json.")
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write the ``run.json`` of a run: its configuration, and the versions that it runs with."""
+    packages = {name: package_version(name) for name in ("gymnasium", "pettingzoo", "numpy")}
+    text = json.dumps({"config": config, "python": platform.python_version(), "packages": packages}, indent=1)
+    write_atomically(folder / "run.json", text + "\n")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -207,117 +216,30 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def batches(units: Sequence[Unit], workers: int) -> list[list[Unit]]:
-    """Units in batches of one assistant each, sized so that all workers have something to do."""
-    size = min(BATCH, max(1, math.ceil(len(units) / (2 * workers)))) if workers > 1 else BATCH
-    result: list[list[Unit]] = []
-    for unit in units:
-        last = result[-1] if result else []
-        if last and last[0].assistant == unit.assistant and len(last) < size:
-            last.append(unit)
-        else:
-            result.append([unit])
-    return result
-
-
 def execute(
-    plan: RunPlan, units: Sequence[Unit], workers: int = 1, progress: Callable[[int], None] | None = None
+    plan: RunPlan, units: Sequence[Unit], workers: int = 1, progress: Callable[[int], None] | None = None, engine: str = "auto"
 ) -> list[Failure]:
-    """Run units; the logs are the result, and the same whatever the number of workers.
+    """Run units; the logs are the result, and the same whatever the engine and the number of workers.
 
     Args:
         plan: Of the run.
         units: From `prepare`.
-        workers: Processes.
+        workers: Processes; of Ray the most tasks at once, 0 for as many as its cluster has cores.
         progress: Called with the number of decisions taken since the last call.
+        engine: See `propersim_env.evaluation.engines`; ``"auto"`` is ``"pool"`` for several workers, else ``"local"``.
 
     Returns:
-        Units that failed.
+        Units that failed, those of workers that died again and again among them.
 
     Raises:
-        RunError: A worker process died, or the disk is full; finished units are kept.
+        RunError: The disk is full, or the engine cannot be used; finished units are kept.
     """
-    work = batches(units, workers)
+    work = make_engine(engine, workers)
     with _locked(plan.folder):
-        return _work_through(plan, work, workers, progress)
-
-
-def _work_through(
-    plan: RunPlan, work: list[list[Unit]], workers: int, progress: Callable[[int], None] | None
-) -> list[Failure]:
-    try:
-        if workers <= 1 or len(work) <= 1:
-            return [failure for part in work for failure in _run_batch(part, plan.config, plan.folder, progress)]
-        return _execute_in_pool(plan, work, min(workers, len(work)), progress)
-    except OSError as error:
-        raise RunError(f"writing to {plan.folder} failed: {error.strerror or error}; free some space and run the same command "
-                       f"again to go on") from error
-
-
-def _run_batch(
-    units: list[Unit], config: RunConfig, folder: Path, progress: Callable[[int], None] | None
-) -> list[Failure]:
-    batch = Batch(units, config, folder)
-    try:
-        return batch.run(progress)
-    finally:
-        batch.close()
-
-
-def _execute_in_pool(
-    plan: RunPlan, work: list[list[Unit]], workers: int, progress: Callable[[int], None] | None
-) -> list[Failure]:
-    context = multiprocessing.get_context("spawn")
-    counter = context.Value("q", 0)
-    failures: list[Failure] = []
-    seen = 0
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(counter,)) as pool:
-        pending = {pool.submit(_run_in_worker, part, plan.config, plan.folder) for part in work}
         try:
-            while pending:
-                try:
-                    for done in as_completed(pending, timeout=0.1):
-                        pending.discard(done)
-                        failures += done.result()
-                        break
-                except TimeoutError:
-                    pass
-                if progress is not None and counter.value != seen:
-                    now = counter.value
-                    progress(now - seen)
-                    seen = now
-        except BrokenProcessPool as error:
-            raise RunError("a worker process was killed (out of memory?); run the same command again to go on where it "
-                           "stopped, with --workers 1 if memory is short") from error
-        except BaseException:
-            for process in list(getattr(pool, "_processes", {}).values()):
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return failures
-
-
-_counter: Any = None
-
-
-def _start_worker(counter: Any) -> None:
-    global _counter
-    _counter = counter
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed cannot stop its workers: they must not go on writing."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _run_in_worker(units: list[Unit], config: RunConfig, folder: Path) -> list[Failure]:
-    def progress(decisions: int) -> None:
-        with _counter.get_lock():
-            _counter.value += decisions
-
-    return _run_batch(units, config, folder, progress)
+            return work(units, plan.config, plan.folder, progress)
+        except EngineError as error:
+            raise RunError(str(error)) from error
+        except OSError as error:
+            raise RunError(f"writing to {plan.folder} failed: {error.strerror or error}; free some space and run the same "
+                           f"command again to go on") from error

@@ -303,3 +303,11 @@ def bands(values: FloatArray) -> FloatArray:
     empty = np.isnan(means).all(axis=0)
     low, high = np.nanpercentile(np.where(empty, 0.0, means), [2.5, 97.5], axis=0)
     return np.stack([nanmean(values), np.where(empty, np.nan, low), np.where(empty, np.nan, high)], axis=1)
+
+
+def kendall(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Kendall's tau-b of two samples, -1 to 1; NaN where either is constant or shorter than two."""
+    i, j = np.triu_indices(len(a), 1)
+    first, second = np.sign(a[i] - a[j]), np.sign(b[i] - b[j])
+    scale = np.sqrt((first != 0).sum() * (second != 0).sum())
+    return float((first * second).sum() / scale) if scale else float("nan")

@@ -130,6 +130,8 @@ class Scheme:
         silence: Worth of silence, 0..4, for ``decision="total"``.
         delivered_only: Use only what the resident heard: decision pairs from it, and no content pairs, as texts of
             different moments do not compare (see `kto_examples`).
+        spelt_out: The same pairs as answers that are given: no prefix, and to speak is to say a text. For trainers that end
+            every completion; a decision pair then teaches the words of that text too.
     """
 
     decision: Literal["marks", "total", "rated"] = "marks"
@@ -137,6 +139,7 @@ class Scheme:
     whole: bool = False
     silence: float = 2.8
     delivered_only: bool = False
+    spelt_out: bool = False
 
     def __post_init__(self) -> None:
         if self.decision not in ("marks", "total", "rated") or self.content not in ("marks", "total"):
@@ -224,9 +227,10 @@ class _Collector:
     def decision(self, moment: Moment, texts: Sequence[Option]) -> bool:
         """Whether to speak, from what is known; False where too little is."""
         spoken = next((o for o in texts if o.delivered), texts[0])
+        speak = whole_answer(spoken.text, self.spell) if self.scheme.spelt_out else SPEAK
         if self.scheme.decision == "marks":
             lacking = OF_MOMENT.bit_count() - ((spoken.marks or 0) & OF_MOMENT).bit_count()
-            self.compare(moment, "decision", "", (SPEAK, 0.0), (SILENT, lacking or -1.0))
+            self.compare(moment, "decision", "", (speak, 0.0), (SILENT, lacking or -1.0))
             return True
         if self.scheme.decision == "total":
             worth = self.scheme.silence
@@ -235,15 +239,16 @@ class _Collector:
             if rated is None:
                 return False
             worth = float(rated)
-        self.compare(moment, "decision", "", (SPEAK, float(spoken.rating or 0)), (SILENT, worth))
+        self.compare(moment, "decision", "", (speak, float(spoken.rating or 0)), (SILENT, worth))
         return True
 
     def content(self, moment: Moment, texts: Sequence[Option]) -> bool:
         """What to say; False where there is nothing to compare."""
         values = {o.text: _content_value(o, self.scheme) for o in texts}
+        prefix, begin = ("", f"{SPEAK} ") if self.scheme.spelt_out else (SPEAK, " ")
         for ours, theirs in combinations(values, 2):
-            self.compare(moment, "content", SPEAK, (f" {self.spell(ours)}", values[ours]),
-                         (f" {self.spell(theirs)}", values[theirs]))
+            self.compare(moment, "content", prefix, (begin + self.spell(ours), values[ours]),
+                         (begin + self.spell(theirs), values[theirs]))
         return len(values) > 1
 
     def whole(self, moment: Moment) -> bool:

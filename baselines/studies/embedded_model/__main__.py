@@ -25,7 +25,7 @@ EPILOG = """\
 Two models come out, each with tokenizer and chat template:
   FOLDER/embedded             writes and follows its prompt, speaks at random: the untrained base of the cold regime
   FOLDER/embedded-amortised   the same after the outcomes of train personas: the base of the amortised regime
-The whole takes about half an hour on two cores. An interrupted build goes on after the last finished model.
+The whole takes about an hour on one core. An interrupted build goes on after the last finished model.
 """
 
 
@@ -36,8 +36,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where the models go")
     parser.add_argument("--personas", type=int, default=160, help="train personas (population seed 0); default: 160")
     parser.add_argument("--days", type=int, default=8, help="days of each; default: 8")
-    parser.add_argument("--steps", type=int, nargs=2, default=(600, 1300), metavar=("LANGUAGE", "OUTCOMES"),
-                        help="training steps of the two stages; default: 600 1300")
+    parser.add_argument("--steps", type=int, nargs=2, default=(1500, 1500), metavar=("LANGUAGE", "OUTCOMES"),
+                        help="training steps of the two stages; default: 1500 1500")
     parser.add_argument("--seed", type=int, default=0, help="of everything random; default: 0")
     parser.add_argument("--workers", type=int, default=2, help="processes and threads; default: 2")
     options = parser.parse_args()

@@ -15,18 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propersim_env.agents.users.simulated.compiled import EMBEDDED, text_reader
-from propersim_env.agents.users.simulated.sentence_encoder import FEW
-from propersim_env.clock import moment_text
-from propersim_env.evaluation.relive import home
-from propersim_env.evaluation.statistics import Interval, interval, nanmean, ratio
-from propersim_env.evaluation.validity.variants import kendall
-from propersim_env.log import Episode, LogError, read_episode
+from propersim_env.evaluation.metrics import same
+from propersim_env.evaluation.relive import same_rubric
+from propersim_env.evaluation.rescore import Judge, rerate
+from propersim_env.evaluation.statistics import Interval, interval, kendall, nanmean, ratio
+from propersim_env.log import Episode, read_episode
 from propersim_env.messages import DIMENSIONS
-from propersim_env.setting import Setting, load_setting
+from propersim_env.setting import load_setting
 
 from .runs import Results, Run
 from .table import with_interval
-from .texts import same
 
 FloatArray = NDArray[np.float64]
 
@@ -124,32 +122,11 @@ def rated_again(episode: Episode, reader: str) -> list[tuple[int, int, bool]]:
     Raises:
         LogError: The days of the log depend on how texts are understood, or it is of another version.
     """
-    decisions = list(episode.decisions())
-    users, persona = home(episode, reader=reader)
-    _warm(persona.setting, reader, [d.text for d in decisions if d.text])
-    now = users.reset(0, persona, episode.begin["seed"]).tick
-    catalogue, rated = {same(entry.text) for entry in persona.setting.catalogue}, []
-    for decision in decisions:
-        if decision.tick != now:
-            raise LogError(f"{episode.path}: lived again with reader {reader!r} the resident is at {moment_text(now)}, in "
-                           f"the log at {moment_text(decision.tick)}: it is of another version, or was edited")
-        turns = users.act([decision.text])
-        if 0 in turns.faults:
-            raise turns.faults[0]
-        if decision.text and decision.marks is not None:
-            rated.append((decision.marks, int(turns.marks[0]), same(decision.text) not in catalogue))
-        now = int(turns.tick[0])
-    return rated
-
-
-def _warm(setting: Setting, reader: str, texts: Sequence[str]) -> None:
-    """Embed texts in batches, which is several times as fast as one by one; the encoder remembers them."""
-    if reader == EMBEDDED:
-        return
-    known = text_reader(setting, reader)
-    cleaned = list(dict.fromkeys(known.rules.clean(text).lowered for text in texts))
-    for start in range(0, len(cleaned), FEW):
-        known.encoder.encode(cleaned[start : start + FEW])
+    same_rubric(episode)
+    catalogue = {same(entry.text) for entry in load_setting(episode.begin["setting"]).catalogue}
+    return [(step.decision.marks, step.marks, same(step.decision.text) not in catalogue)
+            for step in rerate(episode, Judge(options={"reader": reader}))
+            if step.decision.text and step.decision.marks is not None and step.marks is not None]
 
 
 def _opinion(name: str, privileged: bool, marks: Mapping[str, Sequence[NDArray[np.int64]]]) -> Opinion:

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from propersim_env.evaluation.metrics import ORACLE, EpisodeMetrics, measure
-from propersim_env.evaluation.report import episodes
+from propersim_env.evaluation.report import episodes, same_worlds
 from propersim_env.evaluation.runner import RunError, read_config
 from propersim_env.log import Episode, LogError, read_episode
 from propersim_env.names import near_matches
 
-WORLD = ("rubric", "setting", "days", "user", "user_options")
-"""What runs must share for their episodes to stand in one table. What assistants are told may differ: a column says it."""
 Home = tuple[str, int]
 """Persona and seed."""
 
@@ -138,18 +136,7 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
         runs.append(Run(folder, config, str(about.get("python", "?")), about.get("packages", {})))
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise RunError("a run folder is named twice; name each once")
-    first = runs[0]
-    for run in runs[1:]:
-        for key in WORLD:
-            if run.config.get(key) != first.config.get(key):
-                raise RunError(f"{run.folder}: {key} is {json.dumps(run.config.get(key))}, in {first.folder} it is "
-                               f"{json.dumps(first.config.get(key))}: they do not compare; make a table of each")
-    known: dict[str, tuple[str, Path]] = {}
-    for run in runs:
-        for persona, mark in run.config["personas"].items():
-            there, where = known.setdefault(persona, (mark, run.folder))
-            if there != mark:
-                raise RunError(f"{run.folder}: persona {persona} is not the {persona} of {where}: they do not compare")
+    same_worlds(folders, [run.config for run in runs])
     return runs
 
 

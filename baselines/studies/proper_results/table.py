@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from propersim_env.evaluation.comparison import Pair, Panel, compare_values, detectable_line
 from propersim_env.evaluation.metrics import day_of_oracle
 from propersim_env.evaluation.report import clean, interval_json, pair_json
-from propersim_env.evaluation.statistics import Interval, bands, interval, nanmean, ratio
+from propersim_env.evaluation.statistics import Interval, bands, interval, ratio
 from propersim_env.evaluation.tables import STAR, pair_notes, pairs_markdown
 from propersim_env.messages import DIMENSIONS
 
@@ -88,8 +88,7 @@ def compare(results: Results, last: int = 3, against: str | None = None) -> Comp
     """
     last = min(last, results.days)
     seeds = len({seed for _, seed in results.homes})
-    panel = Panel({name: [one.metrics for one in results.of(name)] for name in results.names}, tuple(results.personas),
-                  tuple(sorted({seed for _, seed in results.homes})))
+    panel = Panel.named({name: [one.metrics for one in results.of(name)] for name in results.names}, results.personas)
     rows = [_row(results, panel, name, last) for name in results.names]
     rows.sort(key=lambda row: -np.nan_to_num(row.columns["utility_last"].mean, nan=-np.inf))
     pairs = [(row.name, against) for row in rows if row.name != against] if against is not None else []
@@ -99,8 +98,7 @@ def compare(results: Results, last: int = 3, against: str | None = None) -> Comp
 
 def _row(results: Results, panel: Panel, name: str, last: int) -> Row:
     own = results.of(name)
-    found = {key: nanmean(value.T) for key, value in panel.measures(name).items()}
-    found |= {f"{key}_last": nanmean(value.T) for key, value in panel.measures(name, last).items()}
+    found = panel.means(name) | {f"{key}_last": value for key, value in panel.means(name, last).items()}
     return Row(
         name=name, privileged=any(one.metrics.privileged for one in own), told=" / ".join(sorted({one.told for one in own})),
         columns={key: interval(found[key]) for key in headers(last)},

@@ -16,6 +16,7 @@ import numpy as np
 
 from propersim_env.agents.users.simulated.encoder import WORD, Encoder, plain
 from propersim_env.clock import TICKS_PER_DAY, moment_text, time_text
+from propersim_env.evaluation.metrics import same
 from propersim_env.log import Episode, read_episode
 from propersim_env.messages import DIMENSIONS
 from propersim_env.setting import Setting
@@ -104,11 +105,6 @@ class Vocabulary:
 def words_of(text: str) -> list[str]:
     """Words in lower case without accents; what has digits in it is none."""
     return WORD.findall(re.sub(r"\S*\d\S*", " ", plain(text)))
-
-
-def same(text: str) -> str:
-    """A text but for case and spaces."""
-    return " ".join(text.casefold().split())
 
 
 def _english(word: str) -> bool:

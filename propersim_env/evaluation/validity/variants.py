@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from propersim_env.evaluation.statistics import kendall
 from propersim_env.variants import settle, variants
 
 from .episodes import Results
@@ -27,14 +28,6 @@ SOONER: dict[str, dict[str, Any]] = {"drift-abrupt on day 1": {"drift": "abrupt"
 """Of the small size only, whose days end before those of the named variant would begin to differ."""
 IN_SMALL = (*SOONER, "events", "absences", "company", "noisy", "trait effects doubled")
 """What the small size looks at; the full one takes all."""
-
-
-def kendall(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Kendall's tau-b of two samples."""
-    i, j = np.triu_indices(len(a), 1)
-    first, second = np.sign(a[i] - a[j]), np.sign(b[i] - b[j])
-    scale = np.sqrt((first != 0).sum() * (second != 0).sum())
-    return float((first * second).sum() / scale) if scale else float("nan")
 
 
 def _shape(size: Size) -> tuple[int, int]:
