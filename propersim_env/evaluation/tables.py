@@ -36,18 +36,19 @@ def cell(value: Interval, key: str, narrow: bool = False) -> str:
 def table(result: RunResult, width: int = 200) -> Table:
     """The results as a table for a terminal of this width: where it is narrow, half widths and no false alarms."""
     fewer = [key for key in COLUMNS if key != "false_alarms"]
-    return _fitting(width, (_table(result, narrow, keys) for narrow, keys in
-                            ((False, list(COLUMNS)), (True, list(COLUMNS)), (True, fewer))))
+    every = list(COLUMNS)
+    return _fitting(width, (_table(result, narrow, keys, folded) for narrow, keys, folded in
+                            ((False, every, False), (False, every, True), (True, every, True), (True, fewer, True))))
 
 
-def _table(result: RunResult, narrow: bool, keys: Sequence[str]) -> Table:
+def _table(result: RunResult, narrow: bool, keys: Sequence[str], folded: bool) -> Table:
     title = f"{result.personas} personas x {result.seeds} seed{'s' * (result.seeds > 1)} x {result.days} days\n" \
             f"mean over personas, {'half of its' if narrow else 'its'} 95% interval below"
     caption = ["* knows the resident (an oracle, or tuned in hindsight)", "2= a tie: not told apart from a neighbour",
                *result.notes]
     grid = _grid(title, narrow, result.results, caption)
     for key in keys:
-        _number_column(grid, HEADERS[key])
+        _number_column(grid, HEADERS[key], folded)
     for row in result.ranked:
         grid.add_row(row.place.label, _name(row), *[cell(row.columns[key], key, narrow) for key in keys])
     return grid
@@ -173,9 +174,10 @@ def _look(narrow: bool) -> dict[str, Any]:
     return {"box": SIMPLE if narrow else HEAVY_HEAD, "padding": (0, 0, 0, 0) if narrow else (0, 1)}
 
 
-def _number_column(grid: Table, header: str) -> None:
-    """A column whose numbers are never cut; a long header has its last word below."""
-    grid.add_column("\n".join(header.rsplit(" ", 1)) if len(header) > 6 else header, justify="right", no_wrap=True)
+def _number_column(grid: Table, header: str, folded: bool = True) -> None:
+    """A column whose numbers are never cut; a long header that is folded has its last word below."""
+    folded = folded and len(header) > 6
+    grid.add_column("\n".join(header.rsplit(" ", 1)) if folded else header, justify="right", no_wrap=True)
 
 
 def _fitting(width: int, grids: Iterable[Table]) -> Table:
