@@ -45,6 +45,18 @@ def test_from_file_to_page(spec, tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in run.glob("events-*")} == logs
 
 
+def test_declared_pairs_are_in_table_file_and_page(spec, tmp_path, capsys):
+    spec.write_text('against = "silent"\npairs = [["oracle", "fixed-rate:per_day=3"]]\nby = "moment"\n' + spec.read_text())
+    assert main(["compare", str(spec), "--json"]) == 0
+    pairs = json.loads(capsys.readouterr().out)["pairs"]
+    assert {p["by"] for p in pairs} == {"moment"}
+    assert [(p["first"], p["second"]) for p in pairs] == [
+        ("fixed-rate:per_day=3", "silent"), ("oracle", "silent"), ("oracle", "fixed-rate:per_day=3")]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "oracle less silent: moment score +" in page
+    assert "Minimum detectable difference in moment score" in page
+
+
 def test_a_dry_run_runs_nothing(spec, tmp_path, capsys):
     assert main(["compare", str(spec), "--dry-run"]) == 0
     assert "3 assistants x 2 people x 2 seeds x 1 days: 12 episodes" in capsys.readouterr().out
@@ -65,6 +77,9 @@ def test_the_example_is_one(tmp_path, capsys):
     (("days = 1", "days = 0"), "days of each episode"),
     (("days = 1", 'days = "two"'), "days"),
     (('"silent"', '"silnet"'), "did you mean 'silent'"),
+    (("days = 1", 'against = "silnet"'), "did you mean 'silent'"),
+    (("days = 1", 'pairs = [["silent"]]'), "pairs"),
+    (("days = 1", 'by = "a_day"'), "utility"),
     (("per_day=3", "per_dya=3"), "it accepts"),
     (('"test:2"', '"tets:2"'), "did you mean 'test'"),
     (('"test:2"', '"p99"'), "p29"),

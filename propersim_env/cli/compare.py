@@ -8,6 +8,7 @@ from pathlib import Path
 
 from propersim_env.cli import run as run_command
 from propersim_env.cli.console import OUT, add_common
+from propersim_env.cli.report import summarise
 from propersim_env.evaluation.engines import make_engine
 from propersim_env.evaluation.page import write_page
 from propersim_env.evaluation.runner import check
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     kept = described.out / "compare.toml"
     if options.file.resolve() != kept.resolve():
         shutil.copyfile(options.file, kept)
-    page = write_page(described.out, title=spec.get("title", options.file.stem))
+    page = write_page(described.out, title=spec.get("title", options.file.stem), result=summarise(described.out, described))
     if not options.json:
         OUT.print(f"page: {page}", soft_wrap=True)
     return status

@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from propersim_env.cli.console import ERR, OUT, add_common, key_value, print_json
 from propersim_env.evaluation import rescore_report
-from propersim_env.evaluation.report import ORACLE, same_worlds
+from propersim_env.evaluation.metrics import ORACLE
+from propersim_env.evaluation.report import same_worlds
 from propersim_env.evaluation.rescore import Judge, Lived, changes, prepare, rescore, resolved
 from propersim_env.evaluation.runner import RunError, read_config, write_atomically
 from propersim_env.export.source import Places

@@ -20,11 +20,14 @@ from rich.progress import (
 )
 
 from propersim_env.cli.console import ERR, OUT, add_common, error, key_value, print_json
+from propersim_env.cli.report import add_comparison, show, summarise
 from propersim_env.evaluation import report
 from propersim_env.evaluation.engines import make_engine
 from propersim_env.evaluation.failures import Failure
+from propersim_env.evaluation.metrics import ORACLE
 from propersim_env.evaluation.runner import RunPlan, execute, prepare, read_config
 from propersim_env.evaluation.units import RunConfig, Unit
+from propersim_env.names import near_matches
 from propersim_env.persona import select_personas, split_of
 from propersim_env.registry import assistant_names
 from propersim_env.splits import hidden_population, split, splits
@@ -84,6 +87,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
                         help="an assistant that takes longer for one decision counts as hanging; default: 600")
     parser.add_argument("--allow-seen", action="store_true", help="evaluate assistants with people whom they have learned from")
     parser.add_argument("--no-oracle", action="store_true", help="do not add the oracle (utility stays empty)")
+    add_comparison(parser)
     add_common(parser)
     parser.set_defaults(execute=run)
 
@@ -95,7 +99,8 @@ def options_of(values: Mapping[str, Any]) -> argparse.Namespace:
     known = vars(parser.parse_args(["run"]))
     given = {key: value for key, value in values.items() if key in known}
     given |= {"assistants": ",".join(values["assistants"]), "out": Path(values["out"]),
-              "user_option": list(values.get("user_options", {}).items())}
+              "user_option": list(values.get("user_options", {}).items()), "pair": values.get("pairs", []),
+              "against": [values["against"]] if "against" in values else []}
     return argparse.Namespace(**(known | given))
 
 
@@ -105,8 +110,12 @@ def plan_of(options: argparse.Namespace) -> RunPlan:
         if getattr(options, name) is not None and getattr(options, name) < lowest:
             raise ValueError(f"--{name} {getattr(options, name)}: must be at least {lowest}")
     assistants = [a.strip() for a in options.assistants.split(",") if a.strip()]
-    if report.ORACLE not in assistants and not options.no_oracle:
-        assistants.append(report.ORACLE)
+    if ORACLE not in assistants and not options.no_oracle:
+        assistants.append(ORACLE)
+    for option, names in (("--against", options.against), ("--pair", [name for pair in options.pair for name in pair])):
+        for name in names:
+            if name not in assistants:
+                raise ValueError(f"{option} {name!r}: not among --assistants; {near_matches(name, assistants)}")
     chosen, user_options = settle(options.variant, dict(options.user_option), days=options.days, feedback=options.feedback)
     spec = options.personas or (FRESH if chosen["persona"] == "sampled" else "all")
     named = tuple(dict.fromkeys(name for part in spec.split(",") if (name := split_of(part)) and name != "sampled"))
@@ -130,12 +139,12 @@ def run(options: argparse.Namespace) -> int:
     units = prepare(plan)
     options.interrupted = f"stopped; nothing is lost: run the same command again to go on in {options.out}"
     failures = work_through(plan, units, options)
-    result = report.summarise(plan.folder)
+    result = summarise(plan.folder, options)
     written = report.save(result, plan.folder)
     if options.json:
         print_json({**report.as_json(result), "folder": str(plan.folder), "failures": [str(f) for f in failures]})
     else:
-        OUT.print(report.table(result, OUT.width))
+        show(result, options.all)
         _closing(options.out, written, failures)
     return 1 if failures else 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from propersim_env.evaluation.metrics import COSTS, is_cost
 from propersim_env.log import encode
 
 ActTogether = Callable[[Sequence[Any], Sequence[str]], Sequence[Any]]
@@ -44,7 +45,7 @@ def checked_notes(notes: Any, day: int) -> dict[str, Any]:
     """What notes() gave at the beginning of a day, if a log can hold it.
 
     Raises:
-        TypeError, ValueError: It is no mapping of names to JSON values, or uses a name that the log needs.
+        TypeError, ValueError: It is no mapping of names to JSON values, uses a name that the log needs, or a cost is none.
     """
     if not isinstance(notes, Mapping):
         raise TypeError(f"notes() returned {type(notes).__name__} {notes!r:.80}; return a dict of JSON values, {{}} for none")
@@ -56,4 +57,9 @@ def checked_notes(notes: Any, day: int) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"notes() of day {day} are no JSON values: {error}; use dict, list, str, int, float, bool and None, "
                          f"array.tolist() for arrays, None for what is not a number") from error
+    cost = notes.get("cost")
+    for name in COSTS if isinstance(cost, Mapping) else ():
+        if cost.get(name) is not None and not is_cost(cost[name]):
+            raise ValueError(f"notes() of day {day} has the cost {name} = {cost[name]!r}: give a number of at least 0, or "
+                             "leave it out where it is not known")
     return notes

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from propersim_env.evaluation.report import ORACLE
+from propersim_env.evaluation.metrics import ORACLE
 from propersim_env.names import near_matches
 from propersim_env.schema import DATA, DataError, read_json
 from propersim_env.seeding import stream

@@ -15,10 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propersim_env.clock import TICKS_PER_DAY
+from propersim_env.evaluation.statistics import ratio
 from propersim_env.log import Decision, Episode
 from propersim_env.messages import DIMENSIONS
 
 FloatArray = NDArray[np.float64]
+ORACLE = "oracle"
+"""Name of the assistant of whose earnings utility is a share."""
+COSTS = ("calls", "tokens", "seconds", "money")
+"""What an assistant may note of a day as its cost: requests to a model, tokens read and written, seconds, and money."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class EpisodeMetrics:
         false_alarms: Delivered recommendations rated 2 or less.
         duplicates: Delivered texts that had been said before in the episode, but for case and spaces.
         dimensions: Shape (4, days): marks given to delivered recommendations, by dimension.
+        costs: Shape (4, days): what the assistant noted of each day as its cost, in the order of `COSTS`; NaN where it did not.
         failures: Decisions without a rating.
     """
 
@@ -58,6 +64,7 @@ class EpisodeMetrics:
     false_alarms: FloatArray
     duplicates: FloatArray
     dimensions: FloatArray
+    costs: FloatArray
     failures: int
 
     @property
@@ -106,8 +113,59 @@ def measure(episode: Episode) -> EpisodeMetrics:
     return EpisodeMetrics(
         assistant=begin["assistant"], persona=persona["id"], seed=begin["seed"],
         privileged=bool(begin.get("privileged")), per_day=persona["preferences"]["frequency"]["per_day"],
-        dimensions=dimensions, failures=failures, **table,
+        dimensions=dimensions, costs=_costs(episode, days), failures=failures, **table,
     )
+
+
+def values(m: EpisodeMetrics, oracle: EpisodeMetrics | None, last: int = 0) -> dict[str, float]:
+    """The measures of an episode as single numbers; NaN where there is nothing to measure.
+
+    Args:
+        m: The episode.
+        oracle: The oracle's episode with the same persona and seed; without it, or where it earned nothing, utility is NaN.
+        last: Take only so many days at the end; 0 takes all. Utility then is their mean day over the oracle's mean day of all.
+
+    Returns:
+        Utility, delivered, moment, score, missed, a_day, rate and false_alarms (docs/metrics.md has the definitions), and the
+        share of delivered texts with each of the four marks.
+    """
+    days = slice(-last if last else None, None)
+    delivered = m.delivered[days].sum()
+    return {
+        "utility": float(m.utility[days].mean() / day_of_oracle(oracle)),
+        "delivered": float(ratio(m.delivered_sum[days].sum(), delivered)),
+        "moment": float(ratio(m.moment_sum[days].sum(), m.moments[days].sum())),
+        "score": float(ratio(m.rating_sum[days].sum(), m.decisions[days].sum())),
+        "missed": float(ratio(m.missed[days].sum(), m.needs[days].sum())),
+        "a_day": float(m.delivered[days].mean()),
+        "rate": float(m.delivered[days].mean() / m.per_day),
+        "false_alarms": float(ratio(m.false_alarms[days].sum(), delivered)),
+        **{name: float(ratio(m.dimensions[i, days].sum(), delivered)) for i, name in enumerate(DIMENSIONS)},
+    }
+
+
+def day_of_oracle(oracle: EpisodeMetrics | None) -> float:
+    """What the oracle earns on a mean day; NaN without an oracle, or where it earned nothing: utility is undefined then."""
+    total = float(oracle.utility.sum()) if oracle is not None else np.nan
+    return total / oracle.days if oracle is not None and total > 0 else np.nan
+
+
+def _costs(episode: Episode, days: int) -> FloatArray:
+    """What the notes of each morning say that the day before has cost."""
+    costs = np.full((len(COSTS), days), np.nan)
+    for event in episode.notes():
+        noted = event.get("cost")
+        if not isinstance(noted, Mapping) or event["day"] < 1:
+            continue
+        for i, name in enumerate(COSTS):
+            if is_cost(value := noted.get(name)):
+                costs[i, event["day"] - 1] = value
+    return costs
+
+
+def is_cost(value: Any) -> bool:
+    """Whether a noted cost is a number of at least 0; anything else is no cost, and leaves it unknown."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < np.inf
 
 
 def _count_said(table: Mapping[str, FloatArray], dimensions: FloatArray, decision: Decision, known: set[str]) -> None:

@@ -16,9 +16,10 @@ import numpy as np
 
 from propersim_env.clock import MINUTES_PER_TICK, TICKS_PER_DAY, date_of, parse_time
 from propersim_env.episode import log_name
-from propersim_env.evaluation.metrics import EpisodeMetrics
-from propersim_env.evaluation.report import HEADERS, ORACLE, RunResult, as_json, load_metrics, summarise
+from propersim_env.evaluation.metrics import ORACLE, EpisodeMetrics
+from propersim_env.evaluation.report import HEADERS, RunResult, as_json, load_metrics, summarise
 from propersim_env.evaluation.runner import read_config, write_atomically
+from propersim_env.evaluation.tables import pair_line
 from propersim_env.log import Episode, read_episode
 from propersim_env.messages import DIMENSIONS
 from propersim_env.schema import DATA
@@ -32,13 +33,14 @@ PERCENT = ("missed", "false_alarms")
 Json = dict[str, Any]
 
 
-def write_page(folder: Path, to: Path | None = None, title: str = "") -> Path:
+def write_page(folder: Path, to: Path | None = None, title: str = "", result: RunResult | None = None) -> Path:
     """Write the report of a run folder.
 
     Args:
         folder: With at least one finished episode.
         to: The file; ``report.html`` in the folder if None.
         title: Of the page; by default the name of the folder.
+        result: From `report.summarise` of this folder, where pairs were declared; by default without any.
 
     Returns:
         The file.
@@ -48,7 +50,7 @@ def write_page(folder: Path, to: Path | None = None, title: str = "") -> Path:
         LogError: A log was edited.
     """
     to = to or folder / "report.html"
-    data = page_data(folder, title or folder.resolve().name)
+    data = page_data(folder, title or folder.resolve().name, result)
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
     page = _template("page.html")
     for mark, content in (("TITLE", escape(data["title"])), ("STYLE", _template("page.css")), ("SCRIPT", _template("page.js")),
@@ -63,14 +65,15 @@ def _template(name: str) -> str:
     return (TEMPLATE / name).read_text(encoding="utf-8")
 
 
-def page_data(folder: Path, title: str) -> Json:
+def page_data(folder: Path, title: str, result: RunResult | None = None) -> Json:
     """Everything that the page shows, as JSON values."""
-    result, config = summarise(folder), read_config(folder)
+    result, config = result or summarise(folder), read_config(folder)
     metrics, _ = load_metrics(folder)
     shown = as_json(result)
     marks = _marks(metrics)
     return {
         "title": title, "about": _about(result), "notes": shown["notes"], "incomplete": shown["incomplete"],
+        "compared": [result.detectable, *map(pair_line, result.pairs)],
         "columns": [{"key": key, "name": name, "about": shown["columns"][key], "percent": key in PERCENT}
                     for key, name in HEADERS.items()],
         "assistants": [{**row, "marks": marks[row["name"]]} for row in shown["assistants"]],

@@ -1,28 +1,36 @@
-"""The report of a run: a table with intervals, a learning-curve picture, and both as JSON."""
+"""The results of a run: what its logs amount to, assistant by assistant and pair by pair; kept as JSON and as pictures.
+
+How they look on a terminal is in `propersim_env.evaluation.tables`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.box import HEAVY_HEAD, SIMPLE
-from rich.table import Table
 
 from propersim_env.episode import log_name
-from propersim_env.evaluation.metrics import EpisodeMetrics, measure
+from propersim_env.evaluation.comparison import (
+    Pair,
+    Panel,
+    Place,
+    compare_assistants,
+    declared,
+    detectable_line,
+    ranking,
+)
+from propersim_env.evaluation.metrics import COSTS, EpisodeMetrics, day_of_oracle, measure
+from propersim_env.evaluation.pictures import learning_curve, performance_profile
 from propersim_env.evaluation.runner import RunError, read_config, write_atomically
-from propersim_env.evaluation.statistics import Interval, bands, interval, nanmean, ratio
+from propersim_env.evaluation.standing import GOAL, LAST, THRESHOLDS, Standing, standing
+from propersim_env.evaluation.statistics import LEVEL, POWER, Interval, bands, interval, nanmean, ratio
 from propersim_env.log import Episode, LogError, read_episode
 
-ORACLE = "oracle"
-STAR = "\\*"
-WIDE = 125
-"""Columns of a terminal from which the whole table fits."""
 COLUMNS = {
     "utility": "sum of (rating-2)/2 over what was said, as a share of the oracle's; silence 0, oracle 1",
     "delivered": "mean rating (0-4) of what was said",
@@ -49,6 +57,8 @@ class AssistantResult:
         utility_by_day, delivered_by_day: Shape ``(days, 3)``: mean and interval.
         delivered_daily: Recommendations a day, mean over personas, shape ``(days,)``.
         failures: Decisions without a rating.
+        place: Where it stands among the others.
+        standing: What the means hide.
     """
 
     name: str
@@ -59,11 +69,22 @@ class AssistantResult:
     delivered_by_day: NDArray[np.float64]
     delivered_daily: NDArray[np.float64]
     failures: int
+    place: Place
+    standing: Standing
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """All assistants of a run, what could not be counted, and what must be known to read the figures."""
+    """All assistants of a run, what could not be counted, and what must be known to read the figures.
+
+    Attributes:
+        results: The assistants, in the order of the run.
+        personas, seeds, days: How many.
+        incomplete: A line for each episode that is not counted.
+        notes: What the configuration says of how to read the figures.
+        by: The measure by which they are ranked and compared.
+        pairs: The declared pairs.
+    """
 
     results: list[AssistantResult]
     personas: int
@@ -71,6 +92,21 @@ class RunResult:
     days: int
     incomplete: list[str]
     notes: tuple[str, ...] = ()
+    by: str = "utility"
+    pairs: tuple[Pair, ...] = ()
+
+    @property
+    def ranked(self) -> list[AssistantResult]:
+        """The assistants from the best to the worst, those without a rank last."""
+        return sorted(self.results, key=lambda row: row.place.position)
+
+    @property
+    def detectable(self) -> str:
+        """How small a difference the table can show, in one line."""
+        pairs = [row.place.next_better for row in self.results if row.place.next_better is not None]
+        line = detectable_line(pairs, self.personas, f"{HEADERS[self.by]} between neighbours in the ranking")
+        unranked = self.by == "utility" and all(row.place.rank is None for row in self.results)
+        return line + " There is no oracle whose share utility would be: rank by another measure with --by." * unranked
 
 
 def load_metrics(folder: Path) -> tuple[list[EpisodeMetrics], list[str]]:
@@ -148,21 +184,32 @@ def same_worlds(folders: Sequence[Path], configs: Sequence[Mapping[str, Any]]) -
                 raise RunError(f"{folder}: persona {persona} is not the {persona} of {where}: they do not compare")
 
 
-def summarise(folder: Path) -> RunResult:
-    """Read a run folder and compute its results."""
+def summarise(
+    folder: Path, references: Sequence[str] = (), pairs: Sequence[tuple[str, str]] = (), by: str = "utility"
+) -> RunResult:
+    """Read a run folder and compute its results.
+
+    Args:
+        folder: As ``propersim run`` leaves it.
+        references: Assistants that all others are compared with.
+        pairs: More pairs to compare.
+        by: Measure by which assistants are ranked and compared.
+
+    Raises:
+        RunError: The folder holds no run, or no finished episode.
+        LogError: A finished log was edited.
+        ValueError: A name of no assistant or measure.
+    """
     metrics, incomplete = load_metrics(folder)
     if not metrics:
         raise RunError(f"{folder} has no complete episode yet; run the same command again to finish it")
     config = read_config(folder)
-    order = config["assistants"]
-    oracle = earned_by_oracle(metrics)
-    results = []
-    for name in order:
-        own = [m for m in metrics if m.assistant == name]
-        if own:
-            results.append(_summarise_assistant(name, own, oracle))
-    personas, seeds = {m.persona for m in metrics}, {m.seed for m in metrics}
-    return RunResult(results, len(personas), len(seeds), metrics[0].days, incomplete, _notes(config))
+    panel = Panel.of(metrics, config["assistants"])
+    compared = compare_assistants(panel, declared(panel, references, pairs), by)
+    places = {place.name: place for place in ranking(panel, by)}
+    results = [_summarise_assistant(panel, places[name]) for name in panel.episodes]
+    return RunResult(results, len(panel.personas), len(panel.seeds), metrics[0].days, incomplete, _notes(config), by,
+                     tuple(compared))
 
 
 def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -177,156 +224,92 @@ def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def earned_by_oracle(metrics: Sequence[EpisodeMetrics]) -> dict[tuple[str, int], float]:
-    """What the oracle earned with each persona and seed; NaN where it earned nothing, which makes utility undefined."""
-    earned = {(m.persona, m.seed): float(m.utility.sum()) for m in metrics if m.assistant == ORACLE}
-    return {home: total if total > 0 else np.nan for home, total in earned.items()}
-
-
-def over_personas(own: Sequence[EpisodeMetrics], value: Callable[[EpisodeMetrics], Any]) -> NDArray[np.float64]:
-    """A value of each episode, averaged over seeds: shape (personas, …), by id of the persona."""
-    rows = [[np.asarray(value(m), float) for m in own if m.persona == p] for p in sorted({m.persona for m in own})]
-    return np.array([nanmean(np.array(row)) for row in rows])
-
-
-def values_of(own: Sequence[EpisodeMetrics], oracle: Mapping[tuple[str, int], float]) -> dict[str, NDArray[np.float64]]:
-    """Each of `COLUMNS` of one assistant, one value a persona: shape (personas,), by id of the persona."""
-    values: dict[str, Callable[[EpisodeMetrics], Any]] = {
-        "utility": lambda m: m.utility.sum() / oracle.get((m.persona, m.seed), np.nan),
-        "delivered": lambda m: ratio(m.delivered_sum.sum(), m.delivered.sum()),
-        "moment": lambda m: ratio(m.moment_sum.sum(), m.moments.sum()),
-        "score": lambda m: ratio(m.rating_sum.sum(), m.decisions.sum()),
-        "missed": lambda m: ratio(m.missed.sum(), m.needs.sum()),
-        "a_day": lambda m: m.delivered.mean(),
-        "rate": lambda m: m.delivered.mean() / m.per_day,
-        "false_alarms": lambda m: ratio(m.false_alarms.sum(), m.delivered.sum()),
-    }
-    return {key: over_personas(own, value) for key, value in values.items()}
-
-
-def _summarise_assistant(
-    name: str, own: Sequence[EpisodeMetrics], oracle: Mapping[tuple[str, int], float]
-) -> AssistantResult:
-    utility = over_personas(own, lambda m: m.utility / (oracle.get((m.persona, m.seed), np.nan) / m.days))
-    delivered = over_personas(own, lambda m: ratio(m.delivered_sum, m.delivered))
+def _summarise_assistant(panel: Panel, place: Place) -> AssistantResult:
+    name, own = place.name, panel.episodes[place.name]
+    found = panel.means(name)
     return AssistantResult(
         name=name, privileged=any(m.privileged for m in own), episodes=len(own),
-        columns={key: interval(values) for key, values in values_of(own, oracle).items()},
-        utility_by_day=bands(utility), delivered_by_day=bands(delivered),
-        delivered_daily=nanmean(over_personas(own, lambda m: m.delivered)), failures=sum(m.failures for m in own),
+        columns={key: interval(found[key]) for key in COLUMNS},
+        utility_by_day=bands(panel.by_persona(name, lambda m, oracle: m.utility / day_of_oracle(oracle))),
+        delivered_by_day=bands(panel.by_persona(name, lambda m, oracle: ratio(m.delivered_sum, m.delivered))),
+        delivered_daily=nanmean(panel.by_persona(name, lambda m, oracle: m.delivered)), failures=sum(m.failures for m in own),
+        place=place, standing=standing(panel, name),
     )
 
 
-def cell(value: Interval, key: str, narrow: bool = False) -> str:
-    """An interval as the table prints it: mean above; below it the interval, or where it is narrow half its width."""
-    if np.isnan(value.mean):
-        return "-"
-    if np.isnan(value.low):
-        return f"{value.mean:.2f}\nn={value.n}"
-    percent = key in ("missed", "false_alarms")
-    form = ".0%" if percent else ".1f" if max(abs(value.low), abs(value.high)) >= 20 else ".2f"
-    below = f"±{(value.high - value.low) / 2:{form}}" if narrow else f"{value.low:{form}}..{value.high:{form}}"
-    return f"{value.mean:{form}}\n{below}"
-
-
-def table(result: RunResult, width: int = 200) -> Table:
-    """The results as a table for a terminal of this width."""
-    narrow = width < WIDE
-    keys = [key for key in COLUMNS if width >= 95 or key != "false_alarms"]
-    what = "half of its" if narrow else "its"
-    title = f"{result.personas} personas x {result.seeds} seed{'s' * (result.seeds > 1)} x {result.days} days\n" \
-            f"mean over personas, {what} 95% interval below"
-    grid = Table(title=title, caption="\n".join(["* knows the resident (an oracle, or tuned in hindsight)", *result.notes]),
-                 box=SIMPLE if narrow else HEAVY_HEAD, padding=(0, 0, 0, 0) if narrow else (0, 1), pad_edge=False)
-    longest = max(len(row.name) + row.privileged for row in result.results)
-    grid.add_column("assistant", overflow="fold", width=min(longest, 15 if narrow else 30))
-    for key in keys:
-        grid.add_column(HEADERS[key], justify="right")
-    for row in _by_utility(result):
-        name = row.name + ("*" if row.privileged else "")
-        grid.add_row(name, *[cell(row.columns[key], key, narrow) for key in keys])
-    return grid
-
-
-def markdown(result: RunResult) -> str:
-    """The results as a Markdown table, for a README or a paper's notes."""
-    lines = ["| assistant | " + " | ".join(HEADERS.values()) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
-    for row in _by_utility(result):
-        cells = [cell(row.columns[key], key).replace("\n", " (") for key in COLUMNS]
-        cells = [text + ")" if "(" in text else text for text in cells]
-        lines.append(f"| {row.name}{STAR * row.privileged} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _by_utility(result: RunResult) -> list[AssistantResult]:
-    return sorted(result.results, key=lambda row: -np.nan_to_num(row.columns["utility"].mean, nan=-np.inf))
-
-
 def as_json(result: RunResult) -> dict[str, Any]:
-    """The results as JSON values; NaN becomes None."""
-
-    def clean(value: Any) -> Any:
-        array = np.asarray(value, float)
-        return np.where(np.isnan(array), None, np.round(array, 6)).tolist()  # type: ignore[call-overload]
-
+    """The results as JSON values; NaN and infinite values become None."""
     return {
         "personas": result.personas, "seeds": result.seeds, "days": result.days, "incomplete": result.incomplete,
         "notes": list(result.notes),
         "columns": COLUMNS,
+        "statistics": {"by": result.by, "level": LEVEL, "power": POWER, "test": "paired t over personas, Holm over the pairs",
+                       "last_days": LAST, "goal": GOAL, "thresholds": clean(THRESHOLDS)},
         "assistants": [
             {
                 "name": r.name, "privileged": r.privileged, "episodes": r.episodes, "unrated_decisions": r.failures,
-                **{k: dict(zip(("mean", "low", "high"), clean([v.mean, v.low, v.high]), strict=True)) | {"n": v.n}
-                   for k, v in r.columns.items()},
+                **{key: interval_json(value) for key, value in r.columns.items()},
                 "utility_by_day": clean(r.utility_by_day), "delivered_by_day": clean(r.delivered_by_day),
                 "recommendations_by_day": clean(r.delivered_daily),
+                "rank": r.place.rank, "tied": r.place.shared,
+                "next_better": None if r.place.next_better is None else pair_json(r.place.next_better),
+                **_standing_json(r.standing),
             }
             for r in result.results
         ],
+        "pairs": [pair_json(pair) for pair in result.pairs],
+    }
+
+
+def clean(value: Any) -> Any:
+    """Numbers for JSON, rounded to six decimals; None where they are not finite."""
+    array = np.asarray(value, float)
+    return np.where(np.isfinite(array), np.round(array, 6), None).tolist()  # type: ignore[call-overload]
+
+
+def _small(value: float) -> float | None:
+    """A p-value with six significant figures, however small it is."""
+    return None if np.isnan(value) else float(f"{value:.6g}")
+
+
+def interval_json(value: Interval) -> dict[str, Any]:
+    """Mean, bounds and number of personas."""
+    return {"mean": clean(value.mean), "low": clean(value.low), "high": clean(value.high), "n": value.n}
+
+
+def pair_json(pair: Pair) -> dict[str, Any]:
+    """A pair: the difference is that of the first less that of the second."""
+    return {
+        "first": pair.first, "second": pair.second, "by": pair.by, "verdict": pair.verdict,
+        "difference": interval_json(pair.difference), "p": _small(pair.p), "p_holm": _small(pair.adjusted),
+        "low_holm": clean(pair.decided.low), "high_holm": clean(pair.decided.high), "iqm": interval_json(pair.iqm),
+        "probability_of_improvement": interval_json(pair.improvement), "minimum_detectable": clean(pair.detectable),
+    }
+
+
+def _standing_json(own: Standing) -> dict[str, Any]:
+    when = own.arrival
+    return {
+        "utility_iqm": interval_json(own.iqm), "utility_iqm_seeds": interval_json(own.iqm_seeds),
+        "utility_last_days": interval_json(own.last),
+        "worst_tenth": {**interval_json(own.worst), "personas": list(own.worst_personas)},
+        "regret": interval_json(own.regret), "regret_by_day": clean(own.regret_by_day),
+        "days_to_goal": {"median": clean(when.median), "arrived": when.arrived, "censored": when.known - when.arrived,
+                         "by_persona": clean(when.days)},
+        "performance_profile": clean(own.profile),
+        "cost_a_day": {key: interval_json(own.costs[key]) for key in COSTS},
     }
 
 
 def save(result: RunResult, folder: Path) -> list[Path]:
-    """Write ``results.json`` and, where matplotlib is installed, ``learning_curve.png``; returns what was written."""
+    """Write ``results.json`` and, where matplotlib is installed, two pictures; returns what was written."""
     written = [folder / "results.json"]
     write_atomically(written[0], json.dumps(as_json(result), indent=1, ensure_ascii=False) + "\n")
-    try:
-        picture = learning_curve(result)
-    except ImportError:
-        return written
-    picture.savefig(folder / "learning_curve.png", dpi=130)
-    return [*written, folder / "learning_curve.png"]
-
-
-def learning_curve(result: RunResult) -> Any:
-    """Utility, delivered score and recommendations by day, one line an assistant, with intervals (a matplotlib figure)."""
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 4.6), layout="constrained")
-    axes = figure.subplots(1, 3)
-    days = np.arange(1, result.days + 1)
-    colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
-    for i, row in enumerate(result.results):
-        style = {"color": colours[i % 10], "linestyle": "--" if row.privileged else "-"}
-        for axis, band in ((axes[0], row.utility_by_day), (axes[1], row.delivered_by_day)):
-            axis.plot(days, band[:, 0], label=row.name, linewidth=1.8, **style)
-            axis.fill_between(days, band[:, 1], band[:, 2], color=style["color"], alpha=0.15, linewidth=0)
-        axes[2].plot(days, row.delivered_daily, linewidth=1.8, **style)
-    highest = np.nanmax([1.2, *(row.utility_by_day[:, 0].max() for row in result.results)])
-    axes[0].set(title="Utility (silence 0, oracle 1)", xlabel="day", ylim=(-1.05, 1.05 * highest))
-    axes[0].axhline(0, color="0.6", linewidth=0.8)
-    axes[1].set(title="Delivered score (mean rating of what was said)", xlabel="day", ylim=(-0.1, 4.1))
-    axes[2].set(title="Recommendations a day", xlabel="day")
-    axes[2].set_yscale("symlog", linthresh=1)
-    axes[2].set_yticks([0, 1, 3, 10, 30, 100, 300], labels=["0", "1", "3", "10", "30", "100", "300"])
-    for axis in axes:
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(5, len(result.results)),
-                  frameon=False)
-    seeds = f", {result.seeds} seeds" if result.seeds > 1 else ""
-    figure.suptitle(f"{result.personas} personas{seeds}: mean over personas, 95 % interval; dashed: knows the resident; "
-                    "utility below -1 is cut", fontsize=10)
-    return figure
+    for name, draw in (("learning_curve.png", learning_curve), ("performance_profile.png", performance_profile)):
+        try:
+            picture = draw(result)
+        except ImportError:
+            return written
+        picture.savefig(folder / name, dpi=130)
+        written.append(folder / name)
+    return written

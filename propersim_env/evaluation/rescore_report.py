@@ -13,12 +13,16 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from propersim_env.evaluation.agreement import kappa_of
-from propersim_env.evaluation.report import HEADERS, STAR, WIDE, cell, earned_by_oracle, values_of
+from propersim_env.evaluation.comparison import Panel
+from propersim_env.evaluation.report import HEADERS
 from propersim_env.evaluation.rescore import Lived
 from propersim_env.evaluation.runner import RunError
 from propersim_env.evaluation.statistics import Interval, interval, kendall
+from propersim_env.evaluation.tables import STAR, cell
 from propersim_env.messages import DIMENSIONS
 
+WIDE = 100
+"""Columns of a terminal from which intervals are printed in full."""
 RANKED = ("utility", "delivered")
 CAVEAT = ("The decisions are those that were taken under the old ratings. This tells how the same behaviour is judged now; it "
           "does not tell how an assistant that learns from ratings would have behaved under the new ones, nor what an oracle "
@@ -121,14 +125,15 @@ def compare(lived: Sequence[Lived], changes: Sequence[str], left_out: Sequence[s
     kept = [one for one in lived if (one.before.persona, one.before.seed) in shared]
     left_out = [*left_out, *(f"{o.name} with {o.before.persona}, seed {o.before.seed}: not every assistant has finished it"
                              for o in lived if o not in kept)]
-    best = earned_by_oracle([o.before for o in kept]), earned_by_oracle([o.after for o in kept])
+    before = Panel.named({name: [o.before for o in kept if o.name == name] for name in names})
+    after = Panel.named({name: [o.after for o in kept if o.name == name] for name in names})
     rows = []
     for name in names:
         own = [o for o in kept if o.name == name]
         said = np.sum([o.marks[1] for o in own], axis=0)
         same = said[TOTALS[:, None] == TOTALS[None, :]].sum()
         rows.append(Row(name, own[0].before.privileged, len(own), int(said.sum()), _share(same, said.sum()),
-                        values_of([o.before for o in own], best[0]), values_of([o.after for o in own], best[1])))
+                        before.means(name), after.means(name)))
     marks = np.sum([o.marks for o in kept], axis=0)
     agreement = {kind: {name: _agreement(marks[k], i) for i, name in enumerate(DIMENSIONS)}
                  for k, kind in ((1, "texts"), (0, "silence"))}

@@ -33,8 +33,8 @@ example: two assistants and the oracle with the same three people, compared
       --against thompson-pooled --texts-of thompson-pooled
 
 The folder then holds
-  table.md, table.json   one row an assistant; paired differences to --against, with 'tie' where the interval holds 0; how
-                         small a difference such runs can show; commands and versions of the runs
+  table.md, table.json   one row an assistant; paired differences to --against, corrected for their number, with 'tie' where
+                         the interval holds 0; how small a difference such runs can show; commands and versions of the runs
   learning_curve.png     utility and delivered score by day
   texts.md               with --texts-of: 100 random texts with their moments, marks and reasons, to be read by a person; how
                          many of all texts are new, and how many of those are plainly garbled
@@ -168,8 +168,8 @@ def _say(comparison: table.Comparison, results: Results, opinion: reader.SecondO
         OUT.print(f"  {row.name}: utility {table.with_interval(row.columns['utility'])}, last {last} days "
                   f"{table.with_interval(row.columns['utility_last'])}", soft_wrap=True)
     for d in comparison.differences:
-        difference = table.with_interval(d.interval, "+.2f")
-        OUT.print(f"  {d.name} less {comparison.against}: {difference}: {d.verdict}", soft_wrap=True)
+        difference = table.with_interval(d.decided, "+.2f")
+        OUT.print(f"  {d.first} less {d.second}: {difference}: {d.verdict}", soft_wrap=True)
     if opinion is not None:
         for line in reader.verdict(opinion):
             OUT.print(line, soft_wrap=True)

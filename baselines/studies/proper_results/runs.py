@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from propersim_env.evaluation.metrics import EpisodeMetrics, measure
-from propersim_env.evaluation.report import ORACLE, episodes, same_worlds
+from propersim_env.evaluation.metrics import ORACLE, EpisodeMetrics, measure
+from propersim_env.evaluation.report import episodes, same_worlds
 from propersim_env.evaluation.runner import RunError, read_config
 from propersim_env.log import Episode, LogError, read_episode
 from propersim_env.names import near_matches

@@ -225,6 +225,7 @@ function drawResidents() {
 
 byId("title").textContent = data.title;
 byId("about").textContent = data.about;
+for (const line of data.compared) byId("notes").append(html("li", {}, line));
 for (const note of data.notes) byId("notes").append(html("li", note.startsWith("NOT") ? { class: "warn" } : {}, note));
 for (const line of data.incomplete) byId("notes").append(html("li", { class: "warn" }, `left out: ${line}`));
 byId("provenance").textContent = JSON.stringify(data.provenance, null, 1);

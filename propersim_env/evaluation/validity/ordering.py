@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from propersim_env.evaluation.statistics import resampled_means
+from propersim_env.evaluation.statistics import detectable_in_errors, resampled_means
 
 from .episodes import Results
 from .values import Size, Value, sampled, threshold
@@ -16,8 +16,6 @@ HALVES = ("timing-oracle", "content-oracle")
 UNTAUGHT = ("schedule", "fixed-rate", "rate-matched", "random")
 STEPS = (*(("oracle", half) for half in HALVES), *((half, "rate-matched") for half in HALVES),
          ("rate-matched", "random"), ("random", "always"))
-POWER = 1.96 + 0.84
-"""Standard errors between 0 and a difference that is found in four of five studies at the 5 % level."""
 
 
 @lru_cache(maxsize=2)
@@ -87,4 +85,5 @@ def noise_floor(size: Size) -> list[Value]:
     spread = (cells - np.array(other))[0, 0].std(ddof=1)
     what = f"content-oracle against rate-matched, paired by persona, one seed, {days} days; power 80 %, level 5 %"
     return values + [Value("noise floor", f"smallest difference in utility that {size_} personas can show",
-                           float(POWER * spread / np.sqrt(size_)), None, "equal", what) for size_ in (8, 32, 128)]
+                           float(detectable_in_errors(size_) * spread / np.sqrt(size_)), None, "equal", what)
+                     for size_ in (8, 32, 128)]
