@@ -38,6 +38,7 @@ ASSISTANTS: dict[str, str] = {
     "timing-oracle": "propersim_env.agents.assistants.oracles:TimingOracle",
     "content-oracle": "propersim_env.agents.assistants.oracles:ContentOracle",
     "proper": "propersim_env.agents.assistants.proper.assistant:ProPerAssistant",
+    "llm": "propersim_env.agents.assistants.llm:LLMAssistant",
     "linucb": "propersim_env.baselines.linucb:LinUCB",
     "thompson-pooled": "propersim_env.baselines.thompson:Thompson",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -73,13 +74,17 @@ class RunConfig:
     from_day: int = 0
 
 
+_PART = re.compile(r"(?<!=local):(?!//|\d{2,5}(?:/|:|$))")
+"""What parts a specification: colons, but for those of a URL and of ``local:``."""
+
+
 def parse_assistant(spec: str) -> tuple[str, dict[str, Any]]:
     """``"fixed-rate:per_day=6"`` to ``("fixed-rate", {"per_day": 6})``; also ``"file.py:Name:key=value"``.
 
     Raises:
         ValueError: An option without a value, or an unknown name.
     """
-    parts = spec.split(":")
+    parts = _PART.split(spec)
     name = parts[0]
     rest = parts[1:]
     if rest and "=" not in rest[0] and name not in assistant_names():
