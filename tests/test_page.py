@@ -100,5 +100,6 @@ def test_a_browser_draws_it_without_an_error(folder, tmp_path):
     dom = re.sub(r"<script.*?</script>", "", done.stdout, flags=re.DOTALL)
     assert dom.count("<polyline") == 3 * 4  # all but `always`, whose utility would flatten the others, are shown at first
     assert dom.count("<tr>") >= 6
+    assert "Minimum detectable difference" in dom
     assert "✗" in dom and "&lt;img src=x" in dom
     assert "<img" not in dom

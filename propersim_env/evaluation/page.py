@@ -19,7 +19,6 @@ from propersim_env.episode import log_name
 from propersim_env.evaluation.metrics import ORACLE, EpisodeMetrics
 from propersim_env.evaluation.report import HEADERS, RunResult, as_json, load_metrics, summarise
 from propersim_env.evaluation.runner import read_config, write_atomically
-from propersim_env.evaluation.tables import pair_line
 from propersim_env.log import Episode, read_episode
 from propersim_env.messages import DIMENSIONS
 from propersim_env.schema import DATA
@@ -73,7 +72,7 @@ def page_data(folder: Path, title: str, result: RunResult | None = None) -> Json
     marks = _marks(metrics)
     return {
         "title": title, "about": _about(result), "notes": shown["notes"], "incomplete": shown["incomplete"],
-        "compared": [result.detectable, *map(pair_line, result.pairs)],
+        "detectable": result.detectable, "pairs": shown["pairs"],
         "columns": [{"key": key, "name": name, "about": shown["columns"][key], "percent": key in PERCENT}
                     for key, name in HEADERS.items()],
         "assistants": [{**row, "marks": marks[row["name"]]} for row in shown["assistants"]],

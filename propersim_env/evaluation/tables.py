@@ -115,12 +115,6 @@ def pair_cells(pair: Pair) -> list[str]:
             f"{pair.iqm.mean:+.2f}", least, pair.verdict]
 
 
-def pair_line(pair: Pair) -> str:
-    """A pair in one line of text."""
-    mean, bounds, p, *_ = pair_cells(pair)
-    return f"{pair.first} less {pair.second}: {HEADERS[pair.by]} {mean} ({bounds}), p {p} after Holm: {pair.verdict}"
-
-
 def p_text(p: float) -> str:
     """A p-value as tables print it."""
     return "-" if np.isnan(p) else "<.001" if p < 0.001 else ">.99" if p > 0.99 else f"{p:.3f}".lstrip("0")

@@ -38,10 +38,11 @@ function ranked() {
 }
 
 function drawTable() {
-  const head = html("tr", {}, html("th", {}, "assistant"),
+  const head = html("tr", {}, html("th", {}, "assistant"), html("th", { title: "= is a tie: not told apart from a neighbour" }, "rank"),
     ...data.columns.map((column) => html("th", { title: column.about }, column.name)));
   const rows = ranked().map((row) => html("tr", {},
     html("td", {}, html("span", { class: "dot", style: `background:${colour(row.name)}` }), label(row)),
+    html("td", {}, row.rank === null ? "–" : `${row.rank}${row.tied ? "=" : ""}`),
     ...data.columns.map((column) => {
       const value = row[column.key], cell = html("td", {}, number(value.mean, column.percent));
       const between = value.low === null ? `n=${value.n}` : `${number(value.low, column.percent)}..${number(value.high, column.percent)}`;
@@ -49,6 +50,21 @@ function drawTable() {
       return cell;
     })));
   byId("table").append(html("thead", {}, head), html("tbody", {}, ...rows));
+}
+
+function drawPairs() {
+  byId("detectable").textContent = data.detectable;
+  if (!data.pairs.length) return;
+  const names = ["first", "second", "difference in", "interval", "p", "P(better)", "detectable", "verdict"];
+  const signed = (value) => (value > 0 ? "+" : "") + number(value);
+  const rows = data.pairs.map((pair) => html("tr", {}, ...[pair.first, pair.second,
+    pair.difference.mean === null ? "–" : signed(pair.difference.mean),
+    pair.low_holm === null ? "–" : `${signed(pair.low_holm)}..${signed(pair.high_holm)}`,
+    pair.p_holm === null ? "–" : pair.p_holm.toFixed(3), number(pair.probability_of_improvement.mean, true),
+    number(pair.minimum_detectable), pair.verdict].map((text) => html("td", {}, text))));
+  names[2] += ` ${data.pairs[0].by}`;
+  byId("pairs").append(html("thead", {}, html("tr", {}, ...names.map((name) => html("th", {}, name)))), html("tbody", {}, ...rows));
+  byId("pairs-hint").hidden = false;
 }
 
 function drawLegend() {
@@ -225,11 +241,11 @@ function drawResidents() {
 
 byId("title").textContent = data.title;
 byId("about").textContent = data.about;
-for (const line of data.compared) byId("notes").append(html("li", {}, line));
 for (const note of data.notes) byId("notes").append(html("li", note.startsWith("NOT") ? { class: "warn" } : {}, note));
 for (const line of data.incomplete) byId("notes").append(html("li", { class: "warn" }, `left out: ${line}`));
 byId("provenance").textContent = JSON.stringify(data.provenance, null, 1);
 drawTable();
+drawPairs();
 drawLegend();
 drawCurves();
 drawMarks();
