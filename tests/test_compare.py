@@ -53,7 +53,7 @@ def test_declared_pairs_are_in_table_file_and_page(spec, tmp_path, capsys):
     assert [(p["first"], p["second"]) for p in pairs] == [
         ("fixed-rate:per_day=3", "silent"), ("oracle", "silent"), ("oracle", "fixed-rate:per_day=3")]
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "oracle less silent: moment score +" in page
+    assert '"first":"oracle","second":"silent","by":"moment","verdict":' in page
     assert "Minimum detectable difference in moment score" in page
 
 
