@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propersim_env.features import FIELDS, Features
-from propersim_env.setting import Setting
+from propersim_env.setting import Setting, load_setting
+from propersim_env.single_agent import ProPerSimEnv
 
 Obs = TypeVar("Obs")
 
@@ -77,6 +78,7 @@ class CatalogueActions(gym.ActionWrapper[Obs, int, str]):
         env: A `ProPerSimEnv`, wrapped or not.
         factored: Numbers stand for a topic and a tone (see `Menu`): a third as many of them, and texts are not repeated
             sooner than need be.
+        catalogue: Name of a setting with the texts to say, e.g. ``"house@known"``; the home's by default.
 
     Attributes:
         menu: Says what each number stands for.
@@ -88,9 +90,9 @@ class CatalogueActions(gym.ActionWrapper[Obs, int, str]):
         (Discrete(235), 'cooking/warm')
     """
 
-    def __init__(self, env: gym.Env[Obs, str], factored: bool = False) -> None:
+    def __init__(self, env: gym.Env[Obs, str], factored: bool = False, catalogue: str | None = None) -> None:
         super().__init__(env)
-        self.menu = Menu(setting_of(env, "CatalogueActions"), factored)
+        self.menu = Menu(_setting(env, catalogue, "CatalogueActions"), factored)
         self.action_space = gym.spaces.Discrete(len(self.menu))  # type: ignore[assignment]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
@@ -114,6 +116,7 @@ class FeatureObservations(gym.ObservationWrapper[NDArray[np.float32], Any, str])
 
     Args:
         env: A `ProPerSimEnv`, wrapped or not, with texts or numbers (0: silence) as actions.
+        catalogue: Name of a setting whose texts are known; the home's by default.
 
     Attributes:
         features: Has the `names` of the numbers.
@@ -126,9 +129,9 @@ class FeatureObservations(gym.ObservationWrapper[NDArray[np.float32], Any, str])
         (True, 'weekend')
     """
 
-    def __init__(self, env: gym.Env[str, Any]) -> None:
+    def __init__(self, env: gym.Env[str, Any], catalogue: str | None = None) -> None:
         super().__init__(env)
-        self.features = Features(setting_of(env, "FeatureObservations"))
+        self.features = Features(_setting(env, catalogue, "FeatureObservations"))
         self.observation_space = gym.spaces.Box(self.features.low, self.features.high, dtype=np.float32)
         self._spoke = False
 
@@ -150,16 +153,31 @@ class FeatureObservations(gym.ObservationWrapper[NDArray[np.float32], Any, str])
         return self.features.read(observation, self._spoke)
 
 
-def setting_of(env: gym.Env[Any, Any], what: str) -> Setting:
-    """The setting of an environment of this package.
-
-    Raises:
-        TypeError: It has none.
-    """
+def _setting(env: gym.Env[Any, Any], catalogue: str | None, what: str) -> Setting:
+    """The setting that is named, else that of the home."""
     setting = getattr(getattr(env.unwrapped, "source", None), "setting", None)
     if not isinstance(setting, Setting):
         raise TypeError(f"{what} wraps a ProPerSim home (gym.make('ProPerSim-v0')), not {type(env.unwrapped).__name__}")
-    return setting
+    return setting if catalogue is None else load_setting(catalogue)
 
 
-__all__ = ["FIELDS", "CatalogueActions", "FeatureObservations", "Features", "Menu"]
+def catalogue_env(
+    factored: bool = False, catalogue: str | None = None, **options: Any
+) -> gym.Env[NDArray[np.float32], int]:
+    """A home for learners with vectors and numbers: what ``gym.make("ProPerSimCatalogue-v0")`` makes.
+
+    Args:
+        factored: Numbers stand for a topic and a tone; see `CatalogueActions`.
+        catalogue: Name of a setting with the texts to say, e.g. ``"house@known"``; the home's by default.
+        options: Of `ProPerSimEnv`; ``reward="utility"`` unless another is given, so that silence earns 0.
+
+    Raises:
+        ValueError: ``reveal_persona``, which no field would show.
+    """
+    if options.get("reveal_persona"):
+        raise ValueError("reveal_persona=True: features hold nothing of the persona; use ProPerSim-v0, whose text shows it")
+    env = ProPerSimEnv(**{**options, "reward": options.get("reward") or "utility"})
+    return FeatureObservations(CatalogueActions(env, factored, catalogue), catalogue)
+
+
+__all__ = ["FIELDS", "CatalogueActions", "FeatureObservations", "Features", "Menu", "catalogue_env"]
