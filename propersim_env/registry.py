@@ -39,6 +39,7 @@ ASSISTANTS: dict[str, str] = {
     "proper": "propersim_env.agents.assistants.proper.assistant:ProPerAssistant",
     "linucb": "propersim_env.baselines.linucb:LinUCB",
     "thompson-pooled": "propersim_env.baselines.thompson:Thompson",
+    "deep-rl": "propersim_env.baselines.deep_rl:DeepRL",
 }
 Specification = str | type | Callable[..., Any] | object
 
