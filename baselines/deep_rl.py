@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,8 @@ from propersim_env.wrappers import Menu, catalogue_env
 
 SETTINGS = Path(__file__).with_name("deep_rl.json")
 CLASSES = {"ppo": "stable_baselines3:PPO", "dqn": "stable_baselines3:DQN", "recurrent-ppo": "sb3_contrib:RecurrentPPO"}
-POINTS = 50
-"""Points of the learning curve that is kept beside a policy."""
+POINTS, KEPT = 50, 10
+"""Points of the learning curve that is kept beside a policy, and how often it is written on the way."""
 
 
 def algorithm_class(name: str) -> Any:
@@ -219,7 +219,7 @@ def train(
         progress: Shows how far it is.
 
     Returns:
-        The note. A training that is interrupted (Ctrl-C) is written as far as it got.
+        The note. The policy is written ten times on the way, and where training is interrupted (Ctrl-C).
 
     Raises:
         ValueError: What was asked for cannot be; ImportError: the extra is missing.
@@ -250,17 +250,21 @@ def train(
         raise ValueError(f"{algorithm} cannot take the options {dict(options or {})}: {error}") from error
     if algorithm != "dqn":  # at first it would speak at nearly every tick, and learn only that it should not
         _lean_to_silence(model.policy.action_net.bias, told["first_silence"])
-    curve = _learn(model, steps, days, progress)
     loaded = load_setting(setting)
     note = {
         "about": "A policy of deep-rl.", "algorithm": algorithm, "factored": factored, "setting": setting, "people": people,
         "learned_from": list(learned), "days": days, "homes": homes, "feedback": feedback, "seed": seed,
-        "steps": int(model.num_timesteps), "options": wanted, "curve": curve, "propersim": __version__,
-        "fields": Features(loaded).names, "actions": Menu(loaded, factored).labels,
+        "options": wanted, "propersim": __version__, "fields": Features(loaded).names, "actions": Menu(loaded, factored).labels,
     }
     out.mkdir(parents=True, exist_ok=True)
-    model.save(out / "model.zip")
-    (out / "about.json").write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+
+    def keep(curve: list[list[float]]) -> None:
+        note.update(steps=int(model.num_timesteps), curve=curve)
+        model.save(out / "new.zip")
+        (out / "new.zip").replace(out / "model.zip")
+        (out / "about.json").write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+
+    _learn(model, steps, days, keep, progress)
     return note
 
 
@@ -273,16 +277,23 @@ def _lean_to_silence(bias: Any, silence: float) -> None:
         bias[0] = float(np.log(silence / (1 - silence) * (len(bias) - 1)))
 
 
-def _learn(model: Any, steps: int, days: int, progress: Progress | None) -> list[list[float]]:
-    """Learn; returns the learning curve: decisions taken, and mean utility a day over the last episodes (100 at most)."""
+def _learn(
+    model: Any, steps: int, days: int, keep: Callable[[list[list[float]]], None], progress: Progress | None
+) -> None:
+    """Learn, and keep what was learned with its curve: decisions, and utility a day over the last 100 episodes or fewer."""
     curve: list[list[float]] = []
+    kept = 0
     bar = None if progress is None else progress.add_task("training", total=steps)
 
     def on_step(_: dict[str, Any], __: dict[str, Any]) -> bool:
+        nonlocal kept
         done = model.num_timesteps
         if model.ep_info_buffer and done >= (curve[-1][0] if curve else 0) + steps / POINTS:
             curve.append([done, round(float(np.mean([e["r"] for e in model.ep_info_buffer])) / days, 4)])
-        if progress is not None and bar is not None and done % 16 == 0:
+        if done >= kept + steps / KEPT:
+            keep(curve)
+            kept = done
+        if progress is not None and bar is not None:
             worth = f", {curve[-1][1]:+.2f} utility a day" if curve else ""
             progress.update(bar, completed=min(done, steps), description=f"training{worth}")
         return True
@@ -291,7 +302,7 @@ def _learn(model: Any, steps: int, days: int, progress: Progress | None) -> list
         model.learn(steps, callback=on_step)
     except KeyboardInterrupt:
         ERR.print(f"stopped after {model.num_timesteps} of {steps} decisions; what was learned so far is kept")
-    return curve
+    keep(curve)
 
 
 EPILOG = """\
