@@ -58,3 +58,5 @@ for _id, _nondeterministic in (("ProPerSim-v0", False), ("ProPerSimLive-v0", Tru
         vector_entry_point="propersim_env.vector:ProPerSimVectorEnv",
         nondeterministic=_nondeterministic,
     )
+
+_gymnasium.register(id="ProPerSimCatalogue-v0", entry_point="propersim_env.wrappers:catalogue_env")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 
 from propersim_env.clock import MINUTES_PER_TICK, START_DATE, TICKS_PER_DAY, parse_time
 from propersim_env.messages import marks_of
@@ -72,8 +73,7 @@ def read_observation(text: str, start: date = START_DATE) -> Observation:
     place = _PLACE.match(found["doing"]) if found else None
     if found is None or place is None:
         raise ValueError(f"this is no observation of a ProPerSim home: {text[-160:]!r}")
-    when = datetime.strptime(found["date"], "%A %d %B %Y").date()
-    tick = (when - start).days * TICKS_PER_DAY + -(-parse_time(found["time"]) // MINUTES_PER_TICK)
+    tick = _days(found["date"], start) * TICKS_PER_DAY + -(-parse_time(found["time"]) // MINUTES_PER_TICK)
     marks = None
     if found["marks"] is not None:
         pairs = (part.rpartition(" ") for part in found["marks"].split(", "))
@@ -84,3 +84,9 @@ def read_observation(text: str, start: date = START_DATE) -> Observation:
         rating=None if found["rating"] is None else int(found["rating"]), marks=marks,
         reaction=found["reaction"] or found["only"] or "none", persona=text[: found.start("date")].strip(),
     )
+
+
+@lru_cache(maxsize=4096)
+def _days(text: str, start: date) -> int:
+    """Days since the first; parsing a date takes longer than all the rest."""
+    return (datetime.strptime(text, "%A %d %B %Y").date() - start).days

@@ -41,6 +41,7 @@ ASSISTANTS: dict[str, str] = {
     "llm": "propersim_env.agents.assistants.llm:LLMAssistant",
     "linucb": "propersim_env.baselines.linucb:LinUCB",
     "thompson-pooled": "propersim_env.baselines.thompson:Thompson",
+    "deep-rl": "propersim_env.baselines.deep_rl:DeepRL",
 }
 Specification = str | type | Callable[..., Any] | object
 
