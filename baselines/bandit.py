@@ -85,6 +85,25 @@ class LinearModel:
         self.covariance -= np.outer(gain, gain / spread)
 
 
+SCALES = {
+    "1": 0.5, "likeness": 0.1, "said": 0.2, "topic": 0.3, "topic likeness": 0.1, "topic at hour": 0.2,
+    "hour": 0.3, "weekend hour": 0.1, "fresh": 0.2, "company": 0.1, "weary": 0.2, "activity": 0.05,
+    "gap": 0.4, "dose": 0.3, "number": 0.2, "tone": 0.3, "words": 0.1,
+}
+"""Standard deviation of a weight by its group, before anything is known (assumption): a large one is learnt quickly, a small
+one slowly. The ridge penalty of a weight is the noise over its square."""
+
+
+def plain_models(of: World, start: float, noise: float) -> list[LinearModel]:
+    """Models that expect `start` (0..1) of every mark and know nothing else; marks vary around their lines by `noise`."""
+    models = []
+    for groups in of.groups:
+        mean = np.zeros(len(groups))
+        mean[0] = start
+        models.append(LinearModel(mean, np.diag([SCALES[group] ** 2 for group in groups]), noise))
+    return models
+
+
 class World:
     """The public side of a setting as arrays; made once for each setting (see `world`).
 

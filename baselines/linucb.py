@@ -10,15 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from propersim_env.baselines.bandit import Bandit, Floats, LinearModel
-
-SCALES = {
-    "1": 0.5, "likeness": 0.1, "said": 0.2, "topic": 0.3, "topic likeness": 0.1, "topic at hour": 0.2,
-    "hour": 0.3, "weekend hour": 0.1, "fresh": 0.2, "company": 0.1, "weary": 0.2, "activity": 0.05,
-    "gap": 0.4, "dose": 0.3, "number": 0.2, "tone": 0.3, "words": 0.1,
-}
-"""Standard deviation of a weight by its group, before anything is known (assumption): a large one is learnt quickly, a small
-one slowly. The ridge penalty of a weight is `noise` over its square."""
+from propersim_env.baselines.bandit import Bandit, Floats, LinearModel, plain_models
 
 
 class LinUCB(Bandit):
@@ -44,12 +36,7 @@ class LinUCB(Bandit):
 
     def begin(self) -> list[LinearModel]:
         """Models that expect `start` of every mark, and know nothing else."""
-        models = []
-        for groups in self.world.groups:
-            mean = np.zeros(len(groups))
-            mean[0] = self.start
-            models.append(LinearModel(mean, np.diag([SCALES[group] ** 2 for group in groups]), self.noise))
-        return models
+        return plain_models(self.world, self.start, self.noise)
 
     def view(self) -> None:
         """Cut out what bounds of topics need of the covariance."""

@@ -40,6 +40,7 @@ ASSISTANTS: dict[str, str] = {
     "proper": "propersim_env.agents.assistants.proper.assistant:ProPerAssistant",
     "llm": "propersim_env.agents.assistants.llm:LLMAssistant",
     "linucb": "propersim_env.baselines.linucb:LinUCB",
+    "linear-thompson": "propersim_env.baselines.thompson:LinearThompson",
     "thompson-pooled": "propersim_env.baselines.thompson:Thompson",
     "deep-rl": "propersim_env.baselines.deep_rl:DeepRL",
 }

@@ -8,7 +8,7 @@ import pytest
 from propersim_env.baselines import thompson
 from propersim_env.baselines.bandit import LinearModel, Moment, bumps, world
 from propersim_env.baselines.linucb import LinUCB
-from propersim_env.baselines.thompson import Thompson, exchangeable, fit, load_prior, roll_out
+from propersim_env.baselines.thompson import LinearThompson, Thompson, exchangeable, fit, load_prior, roll_out
 from propersim_env.clock import TICKS_PER_DAY, moment_text
 from propersim_env.evaluation.units import Batch, RunConfig, Unit
 from propersim_env.messages import DIMENSIONS
@@ -18,7 +18,7 @@ from propersim_env.registry import make_assistant
 from propersim_env.setting import load_setting
 from propersim_env.single_agent import ProPerSimEnv
 
-NAMES = ("linucb", "thompson-pooled")
+NAMES = ("linucb", "linear-thompson", "thompson-pooled")
 
 
 def live(assistant, taste, days, action="reading a novel", every=6):
@@ -60,7 +60,8 @@ def test_models_and_options_that_cannot_be_are_refused():
         LinearModel(np.zeros(2), np.eye(3), 1.0)
     with pytest.raises(ValueError, match="no variance"):
         LinearModel(np.zeros(2), np.eye(2), 0.0)
-    for build in (lambda: LinUCB(alpha=-1), lambda: LinUCB(worth=2), lambda: Thompson(spread=-1), lambda: LinUCB(easing=-1)):
+    for build in (lambda: LinUCB(alpha=-1), lambda: LinearThompson(spread=-1), lambda: LinUCB(worth=2),
+                  lambda: Thompson(spread=-1), lambda: LinUCB(easing=-1)):
         with pytest.raises(ValueError, match=r"choose|between"):
             build()
     with pytest.raises(ValueError, match="no prior"):
@@ -89,9 +90,9 @@ def test_features_follow_what_was_said_and_how_it_was_marked():
     assert load_setting("house").topic_ids[int(np.argmax(rows[:, 1]))] == "reading"
 
 
-def test_linucb_learns_what_and_when():
-    assistant = LinUCB(worth=0.6)  # so that three marks are too few
-    assistant.reset(0)
+@pytest.mark.parametrize("assistant", [LinUCB(worth=0.6), LinearThompson(worth=0.6, spread=0.5)], ids=["linucb", "thompson"])
+def test_learners_of_one_resident_learn_what_and_when(assistant):
+    assistant.reset(0)  # with a worth at which three marks are too few
     said = live(assistant, toy, days=12)
     late = [s for s in said if s[0] >= 8 * TICKS_PER_DAY]
 
@@ -101,8 +102,9 @@ def test_linucb_learns_what_and_when():
     assert good(late) > max(0.8, good(said[:10]) + 0.25)
 
 
-def test_linucb_that_may_not_hope_never_tries():
-    assistant = LinUCB(alpha=0, worth=0.5, easing=0, start=0.5)
+@pytest.mark.parametrize("assistant", [LinUCB(alpha=0, worth=0.5, easing=0, start=0.5),
+                                       LinearThompson(spread=0, worth=0.5, easing=0, start=0.5)], ids=["linucb", "thompson"])
+def test_one_that_may_not_hope_never_tries(assistant):
     assistant.reset(0)
     assert live(assistant, toy, days=3) == []
 
