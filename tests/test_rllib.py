@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import propersim_env
+from test_examples import ROOT, blocks
 
 pytest.importorskip("ray.rllib", reason='needs RLlib: pip install "ray[rllib]" torch')
 
@@ -58,6 +59,19 @@ def test_its_ppo_trains_on_the_catalogue(tmp_path):
             again.stop()
     finally:
         algorithm.stop()
+        import ray
+
+        ray.shutdown()
+
+
+def test_code_of_the_documentation_runs(capsys):
+    [(_, code)] = blocks(ROOT / "docs" / "train_your_own_learner.md", "py rllib")
+    namespace = {"__name__": "page"}
+    try:
+        exec(code, namespace)
+        assert np.isfinite(float(capsys.readouterr().out.splitlines()[-1]))
+    finally:
+        namespace["algorithm"].stop()
         import ray
 
         ray.shutdown()

@@ -1,7 +1,9 @@
 """Wrappers for learners: actions as numbers, observations as vectors."""
 
 import json
+import re
 import warnings
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -231,7 +233,9 @@ def test_every_field_is_described_and_named(setting):
     features = Features(setting)
     assert len(features.names) == len(set(features.names)) == len(features.low) == len(features.high)
     assert list(dict.fromkeys(name.partition(":")[0] for name in features.names)) == [f.name for f in FIELDS]
-    assert all(f.about and f.low < f.high for f in FIELDS)
+    page = (Path(__file__).parent.parent / "docs" / "train_your_own_learner.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)`.* \| (\S+)\.\.(\S+) \| (.*) \|$", page, re.MULTILINE)
+    assert rows == [(f.name, f"{f.low:g}", f"{f.high:g}", f.about) for f in FIELDS]
 
 
 def test_chat_checks_and_spaces():
