@@ -3,9 +3,9 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+from test_examples import ROOT, blocks
 
 import propersim_env
-from test_examples import ROOT, blocks
 
 pytest.importorskip("ray.rllib", reason='needs RLlib: pip install "ray[rllib]" torch')
 
