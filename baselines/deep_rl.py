@@ -245,7 +245,7 @@ def train(
     env = make_vec_env(home, homes, seed)
     wanted = {**chosen["options"], **(options or {})}
     try:
-        model = kind(chosen["policy"], env, seed=seed, device="cpu", **wanted)
+        model = kind(chosen["policy"], env, **{"seed": seed, "device": "cpu", "stats_window_size": homes, **wanted})
     except TypeError as error:
         raise ValueError(f"{algorithm} cannot take the options {dict(options or {})}: {error}") from error
     if algorithm != "dqn":  # at first it would speak at nearly every tick, and learn only that it should not
@@ -280,15 +280,17 @@ def _lean_to_silence(bias: Any, silence: float) -> None:
 def _learn(
     model: Any, steps: int, days: int, keep: Callable[[list[list[float]]], None], progress: Progress | None
 ) -> None:
-    """Learn, and keep what was learned with its curve: decisions, and utility a day over the last 100 episodes or fewer."""
+    """Learn, and keep what was learned with its curve: decisions, and utility a day in the last episode of each home."""
     curve: list[list[float]] = []
-    kept = 0
+    kept, newest = 0, None
     bar = None if progress is None else progress.add_task("training", total=steps)
 
     def on_step(_: dict[str, Any], __: dict[str, Any]) -> bool:
-        nonlocal kept
+        nonlocal kept, newest
         done = model.num_timesteps
-        if model.ep_info_buffer and done >= (curve[-1][0] if curve else 0) + steps / POINTS:
+        last = model.ep_info_buffer[-1] if model.ep_info_buffer else None
+        if last is not newest and done >= (curve[-1][0] if curve else 0) + steps / POINTS:
+            newest = last
             curve.append([done, round(float(np.mean([e["r"] for e in model.ep_info_buffer])) / days, 4)])
         if done >= kept + steps / KEPT:
             keep(curve)

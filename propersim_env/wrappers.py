@@ -1,4 +1,4 @@
-"""Wrappers for learners: actions as numbers, observations as numbers."""
+"""Wrappers for learners: actions as numbers, observations as vectors, or both as chat messages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propersim_env.features import FIELDS, Features
+from propersim_env.schema import DATA, read_json
 from propersim_env.setting import Setting, load_setting
 from propersim_env.single_agent import ProPerSimEnv
+from propersim_env.spaces import Unicode
 
 Obs = TypeVar("Obs")
+CHAT = DATA / "chat.json"
+ROLES = ("system", "user", "assistant")
+_AROUND = " \t\r\n.!*\"'`“”‘’()[]"
 
 
 class Menu:
@@ -153,6 +158,85 @@ class FeatureObservations(gym.ObservationWrapper[NDArray[np.float32], Any, str])
         return self.features.read(observation, self._spoke)
 
 
+class Messages(gym.spaces.Sequence):
+    """Lists of chat messages: ``{"role": "system", "user" or "assistant", "content": text}``."""
+
+    def __init__(self, seed: int | np.random.Generator | None = None) -> None:
+        super().__init__(gym.spaces.Dict({"role": Unicode(), "content": Unicode()}), seed=seed)
+
+    def sample(self, mask: Any = None, probability: Any = None) -> Any:
+        """A random list, with random roles of those that there are."""
+        return [{**message, "role": ROLES[int(self.np_random.integers(len(ROLES)))]} for message in super().sample()]
+
+    def contains(self, x: Any) -> bool:
+        """Whether `x` is a list of such messages."""
+        return isinstance(x, list) and all(
+            isinstance(message, Mapping) and set(message) == {"role", "content"} and message["role"] in ROLES
+            and isinstance(message["content"], str) for message in x)
+
+
+class ChatMessages(gym.ObservationWrapper[list[dict[str, str]], str, str]):
+    """Observations are lists of chat messages, as chat models take them; actions are what the model answers.
+
+    A system message says what is asked (``data/chat.json``), earlier decisions follow as far as `history` goes, and the
+    observation comes last. An answer that is the word for silence (in any case, with or without a full stop, quotes or
+    asterisks around it), or is empty, says nothing; any other answer is said without the white space around it.
+
+    Args:
+        env: A `ProPerSimEnv`.
+        history: Number of earlier decisions that are shown, >= 0.
+        system: Other words for the system message.
+        silence: The word for saying nothing.
+
+    Raises:
+        ValueError: `history` is negative, or there is no word for silence.
+
+    Example:
+        >>> from propersim_env import ProPerSimEnv
+        >>> env = ChatMessages(ProPerSimEnv(days=1), history=2)
+        >>> messages, info = env.reset(seed=0)
+        >>> messages, *rest = env.step("SILENCE")
+        >>> [message["role"] for message in messages]
+        ['system', 'user', 'assistant', 'user']
+    """
+
+    def __init__(
+        self, env: gym.Env[str, str], history: int = 0, system: str | None = None, silence: str | None = None
+    ) -> None:
+        super().__init__(env)
+        words = read_json(CHAT)
+        self.silence = words["silence"] if silence is None else silence
+        if history < 0 or not self.silence.strip(_AROUND):
+            raise ValueError(f"history={history}, silence={self.silence!r}: show 0 or more decisions, and name a word")
+        self.history = history
+        self.system = words["system"].replace("{silence}", self.silence) if system is None else system
+        self.observation_space = Messages()  # type: ignore[assignment]
+        self._turns: deque[dict[str, str]] = deque(maxlen=2 * history + 1)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[list[dict[str, str]], dict[str, Any]]:
+        """Begin a talk."""
+        self._turns.clear()
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: str) -> tuple[list[dict[str, str]], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Say what the model answered, or nothing."""
+        text = self.text(action) if isinstance(action, str) else action
+        self._turns.append({"role": "assistant", "content": text or self.silence})
+        return super().step(text)
+
+    def text(self, answer: str) -> str:
+        """What an answer says: ``""`` where it is silence."""
+        bare = answer.strip(_AROUND).casefold()
+        return "" if bare in ("", self.silence.strip(_AROUND).casefold()) else answer.strip()
+
+    def observation(self, observation: str) -> list[dict[str, str]]:
+        """The messages that end with this observation."""
+        self._turns.append({"role": "user", "content": observation})
+        return [{"role": "system", "content": self.system}, *map(dict, self._turns)]
+
+
 def _setting(env: gym.Env[Any, Any], catalogue: str | None, what: str) -> Setting:
     """The setting that is named, else that of the home."""
     setting = getattr(getattr(env.unwrapped, "source", None), "setting", None)
@@ -180,4 +264,4 @@ def catalogue_env(
     return FeatureObservations(CatalogueActions(env, factored, catalogue), catalogue)
 
 
-__all__ = ["FIELDS", "CatalogueActions", "FeatureObservations", "Features", "Menu", "catalogue_env"]
+__all__ = ["FIELDS", "CatalogueActions", "ChatMessages", "FeatureObservations", "Features", "Menu", "Messages", "catalogue_env"]

@@ -13,6 +13,7 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.env_util import make_vec_env
+from test_examples import ROOT, blocks
 
 ENV, STEPS = "ProPerSimCatalogue-v0", 2000
 ALGORITHMS = [
@@ -51,3 +52,12 @@ def test_trains_saves_and_loads(algorithm, policy, options, several, tmp_path):
     observation = gym.make(ENV, days=1).reset(seed=5)[0]
     assert np.array_equal(weights(again), after)
     assert again.predict(observation, deterministic=True)[0] == model.predict(observation, deterministic=True)[0]
+
+
+def test_code_of_the_documentation_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    codes = [code for _, code in blocks(ROOT / "docs" / "train_your_own_learner.md", "py")]
+    assert codes
+    for code in codes:
+        exec(code, {"__name__": "page"})
+    assert (tmp_path / "policy.zip").exists()

@@ -1,7 +1,9 @@
 """Wrappers for learners: actions as numbers, observations as vectors."""
 
 import json
+import re
 import warnings
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from propersim_env import ProPerSimEnv, load_setting
 from propersim_env.features import FIELDS, Features
 from propersim_env.persona import load_persona
-from propersim_env.wrappers import CatalogueActions, FeatureObservations, Menu, catalogue_env
+from propersim_env.wrappers import CatalogueActions, ChatMessages, FeatureObservations, Menu, Messages, catalogue_env
 
 
 def numbers(seed, count, highest, talkative=0.1):
@@ -231,4 +233,59 @@ def test_every_field_is_described_and_named(setting):
     features = Features(setting)
     assert len(features.names) == len(set(features.names)) == len(features.low) == len(features.high)
     assert list(dict.fromkeys(name.partition(":")[0] for name in features.names)) == [f.name for f in FIELDS]
-    assert all(f.about and f.low < f.high for f in FIELDS)
+    page = (Path(__file__).parent.parent / "docs" / "train_your_own_learner.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)`.* \| (\S+)\.\.(\S+) \| (.*) \|$", page, re.MULTILINE)
+    assert rows == [(f.name, f"{f.low:g}", f"{f.high:g}", f.about) for f in FIELDS]
+
+
+def test_chat_checks_and_spaces():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*different from the unwrapped version")
+        warnings.filterwarnings("ignore", ".*Observation is not a NumPy array")
+        check_env(ChatMessages(ProPerSimEnv(days=1), history=3), skip_render_check=True)
+    space = Messages(seed=0)
+    assert all(space.contains(space.sample()) for _ in range(20))
+    for wrong in ((), "text", [{"role": "user"}], [{"role": "judge", "content": ""}], [{"role": "user", "content": 1}], [3]):
+        assert not space.contains(wrong)
+
+
+@pytest.mark.parametrize(("answer", "said"), [
+    ("SILENCE", ""), (" silence.\n", ""), ("**Silence**", ""), ('"SILENCE"', ""), ("", ""), (" \n", ""),
+    ("  Tea?\n", "Tea?"), ("Silence is golden.", "Silence is golden."), ("*smiles*", "*smiles*"),
+])
+def test_what_an_answer_says(answer, said):
+    assert ChatMessages(ProPerSimEnv(days=1)).text(answer) == said
+
+
+@given(st.lists(st.sampled_from(["SILENCE", "silence.", "", "Tea?", " A short walk? ", "Read a page."]), max_size=40),
+       st.integers(0, 4))
+@settings(max_examples=25, deadline=None)
+def test_chat_is_the_same_episode(answers, history):
+    chat, plain = ChatMessages(ProPerSimEnv(days=1), history=history), ProPerSimEnv(days=1)
+    messages, _ = chat.reset(seed=2)
+    seen, said = [plain.reset(seed=2)[0]], []
+    for answer in answers:
+        messages, *told = chat.step(answer)
+        said.append(chat.text(answer))
+        text, *expected = plain.step(said[-1])
+        seen.append(text)
+        assert told == expected
+    shown = min(history, len(answers))
+    assert [m["content"] for m in messages if m["role"] == "user"] == seen[-shown - 1:]
+    assert [m["content"] for m in messages if m["role"] == "assistant"] == [t or "SILENCE" for t in said][len(said) - shown:]
+    roles = [m["role"] for m in messages]
+    assert roles == ["system"] + ["user", "assistant"] * shown + ["user"]
+    assert chat.observation_space.contains(messages)
+
+
+def test_words_of_the_chat_can_be_chosen():
+    chat = ChatMessages(ProPerSimEnv(days=1), silence="PASS")
+    messages, _ = chat.reset(seed=0)
+    assert "PASS" in messages[0]["content"]
+    assert "SILENCE" not in messages[0]["content"]
+    assert chat.text("pass") == ""
+    assert ChatMessages(ProPerSimEnv(days=1), system="Be brief.").reset(seed=0)[0][0]["content"] == "Be brief."
+    for wrong in ({"history": -1}, {"silence": " . "}):
+        with pytest.raises(ValueError, match="name a word"):
+            ChatMessages(ProPerSimEnv(days=1), **wrong)
