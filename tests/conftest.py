@@ -31,3 +31,18 @@ def reader(setting):
 @pytest.fixture(scope="session")
 def compiled(reader):
     return lambda text: compile_rubric(document_from_words(text), reader)
+
+
+@pytest.fixture
+def wandb_offline(tmp_path, monkeypatch):
+    """Weights & Biases keeping its runs under ``tmp_path / "wandb"`` and asking no network.
+
+    The package reads the environment once a process, so what an earlier test made it read is taken down first.
+    """
+    wandb = pytest.importorskip("wandb", reason='wandb is not installed: pip install "propersim[wandb]"')
+    for name, value in (("WANDB_MODE", "offline"), ("WANDB_DIR", str(tmp_path)), ("WANDB_SILENT", "true")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    wandb.teardown()
+    yield tmp_path / "wandb"
+    wandb.teardown()

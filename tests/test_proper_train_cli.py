@@ -300,16 +300,12 @@ def records(file: Path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_wandb_offline_holds_the_settings_and_the_loss_curve(runs, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("wandb", reason='needs the extra "wandb"')
-    for name, value in (("WANDB_MODE", "offline"), ("WANDB_DIR", str(tmp_path)), ("WANDB_SILENT", "true")):
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+def test_wandb_offline_holds_the_settings_and_the_loss_curve(runs, tmp_path, wandb_offline, capsys):
     out = tmp_path / "a"
     assert main(["train", "--runs", str(runs), "--out", str(out), "--tracker", "wandb", "--settings", "small-cpu", "--pairs",
                  "12", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)["report"]
-    there = list(records(next(tmp_path.glob("wandb/offline-run-*/*.wandb"))))
+    there = list(records(next(wandb_offline.glob("offline-run-*/*.wandb"))))
     config = {c.key: json.loads(c.value_json) for r in there for c in (*r.run.config.update, *r.config.update)}
     assert (config["base"], config["pairs"], config["rank"], config["method"]) == ("embedded", 12, 8, "dpo")
     assert config["learning_rate"] == TrainSettings.preset("small-cpu").learning_rate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,20 +120,14 @@ class TestCells:
         assert "unrecognized arguments: --assistnats=silent" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason='wandb is not installed: pip install "propersim[wandb]"')
 @pytest.mark.filterwarnings("ignore")
-def test_wandb_is_told_curves_texts_and_the_page(tmp_path, monkeypatch, capsys):
-    import wandb
-
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    monkeypatch.setenv("WANDB_SILENT", "true")
+def test_wandb_is_told_curves_texts_and_the_page(tmp_path, wandb_offline, capsys):
     command = ["cell", "--assistant=fixed-rate", "--per_day=4", "--personas=dev:2", "--days=2", "--tracker", "wandb",
                "--cells", str(tmp_path / "cells")]
     assert main(command) == 0
     cell = Cell.of({"assistant": "fixed-rate", "per_day": 4, "personas": "dev:2", "days": 2})
     assert (tmp_path / "cells" / cell.id / CELL_FILE).exists()
-    kept = list((tmp_path / "wandb").glob(f"offline-run-*-{cell.id}"))
+    kept = list(wandb_offline.glob(f"offline-run-*-{cell.id}"))
     assert len(kept) == 1
     binary = next(kept[0].glob("*.wandb")).read_bytes()
     for wanted in (b"by_day/utility", b"by_day/delivered", f"report-{cell.id}".encode(), b"fixed-rate"):
@@ -140,7 +135,7 @@ def test_wandb_is_told_curves_texts_and_the_page(tmp_path, monkeypatch, capsys):
     table = json.loads(next(kept[0].rglob("said*.table.json")).read_text())
     assert table["columns"][:6] == ["person", "seed", "day", "time", "text", "rating"]
     assert {row[0] for row in table["data"]} == {"s1-0000", "s1-0001"}
-    assert wandb.run is None
+    assert sys.modules["wandb"].run is None
 
 
 @pytest.mark.skipif(importlib.util.find_spec("wandb") is not None, reason="wandb is installed")

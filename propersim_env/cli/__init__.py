@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from propersim_env import __version__
 from propersim_env.cli import (
@@ -25,7 +26,7 @@ from propersim_env.cli import (
     validate,
     variants,
 )
-from propersim_env.cli.console import error
+from propersim_env.cli.console import error, json_alone
 
 EXAMPLES = """\
 first steps:
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     options.more = more
     try:
-        return int(options.execute(options))
+        with json_alone() if getattr(options, "json", False) else nullcontext():
+            return int(options.execute(options))
     except KeyboardInterrupt:
         print(file=sys.stderr)
         error(getattr(options, "interrupted", "stopped"))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -18,9 +21,26 @@ def error(message: str) -> None:
     ERR.print(message, soft_wrap=True)
 
 
+class _Output:
+    """Where `print_json` prints while `json_alone` keeps others from standard output."""
+
+    stream: TextIO | None = None
+
+
 def print_json(value: Any) -> None:
     """Print JSON for machines on standard output."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    print(json.dumps(value, indent=1, ensure_ascii=False), file=_Output.stream or sys.stdout)
+
+
+@contextmanager
+def json_alone() -> Iterator[None]:
+    """Send to standard error whatever is printed, but for `print_json`: some libraries print when they are imported."""
+    _Output.stream = sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _Output.stream = None
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
